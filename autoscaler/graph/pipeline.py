@@ -1,0 +1,149 @@
+"""A pipeline as every part of Sluice sees it: plain values, checked by the reader, no behaviour beyond what the fields say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Order(StrEnum):
+    NONE = "none"
+    KEY = "key"
+
+
+class Delivery(StrEnum):
+    AT_LEAST_ONCE = "at-least-once"
+    EXACTLY_ONCE = "exactly-once"
+
+
+class OnLate(StrEnum):
+    ANSWER = "answer"
+    DEAD_LETTER = "dead-letter"
+
+
+class Objective(StrEnum):
+    ACCURACY = "accuracy"
+    COST = "cost"
+    BALANCED = "balanced"
+
+
+class Format(StrEnum):
+    RAW = "raw"
+    JSON = "json"
+
+
+class Incomplete(StrEnum):
+    """What becomes of a joined parent whose children did not all arrive within the horizon."""
+
+    PARTIAL = "partial"
+    DEAD_LETTER = "dead-letter"
+
+
+SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    partitions: int = 2
+    format: Format = Format.RAW
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSpec:
+    """accuracy: share of right answers, 0..1. options: further keys of the file, handed to the operator."""
+
+    name: str
+    accuracy: float
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    initial: int = 1
+    min: int = 1
+    max: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """fields: name to Flink SQL type, for conditions of the stages after this one; JSON only."""
+
+    format: Format = Format.RAW
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One node of the graph.
+
+    after     stages (or "source") whose events come here; never empty
+    input     stage (or "source") whose value is the row; None = the latest value of the event
+    when      Flink SQL boolean over the fields of `after`; None = every event
+    join      fan-out stage whose children come together before this stage; None = no join
+    operator  "module:Class"; None only for a join without an operator
+    batch_max rows per batch at most
+    """
+
+    name: str
+    after: tuple[str, ...]
+    operator: str | None
+    variants: tuple[VariantSpec, ...]
+    variant: str | None
+    input: str | None = None
+    when: str | None = None
+    fan_out: bool = False
+    join: str | None = None
+    on_late: OnLate = OnLate.ANSWER
+    parallelism: int = 1
+    batch_max: int = 64
+    replicas: Replicas = Replicas()
+    cores: int = 1
+    output: Output = Output()
+    endpoint: str | None = None
+    """host:port of a foreign v2 endpoint that serves this stage instead of our service; None = ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    horizon_ms: float = 2000.0
+    incomplete: Incomplete = Incomplete.PARTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    cores: int | None = None
+    replicas: int | None = None
+    gpu_slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """slo_ms end to end; slo_share 0..1 of the events must meet it. Stages are in the file's order, which is topological."""
+
+    name: str
+    slo_ms: float
+    source: Topic
+    sink: Topic
+    dead_letters: Topic
+    stages: tuple[Stage, ...]
+    slo_share: float = 0.99
+    objective: Objective = Objective.ACCURACY
+    budget: Budget = Budget()
+    order: Order = Order.NONE
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    join: Join = Join()
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; KeyError when there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def ends(self) -> tuple[Stage, ...]:
+        """Stages that nobody comes after: they feed the sink."""
+        named = {before for stage in self.stages for before in stage.after}
+        return tuple(stage for stage in self.stages if stage.name not in named)
+

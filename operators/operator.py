@@ -1,0 +1,58 @@
+"""What an author writes: a class that turns rows into answers. It runs in a replica process, never in Flink.
+
+    class Upper(Operator):
+        def infer(self, rows):
+            return [row.upper() for row in rows]
+
+A row is the bytes of one event, an answer the bytes that replace it. An operator that fans out sets `fans_out = True`
+and answers a list of bytes per row, each of which becomes an event of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """The answer to a row that the operator cannot process: `reason` is one of the dead letters' reasons, `detail` free text."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a stage's operator.
+
+    accuracy  share of right answers, 0..1, as the pipeline file states it
+    options   whatever else the file says of the variant, for the operator to read
+    version   of the model in the repository; "1" where the operator has no stored model
+    model_dir where the repository keeps this version's files; None where there are none
+    """
+
+    name: str
+    accuracy: float
+    options: Mapping[str, object] = field(default_factory=dict)
+    version: str = "1"
+    model_dir: Path | None = None
+
+
+class Operator:
+    """Base of all operators. The constructor loads and warms what it needs; `cores` is the number of threads it may use."""
+
+    fans_out = False
+
+    def __init__(self, variant: Variant, cores: int) -> None:
+        self.variant = variant
+        self.cores = cores
+
+    def infer(self, rows: Sequence[bytes]) -> Sequence[bytes | list[bytes] | RowError]:
+        """One answer per row, in the rows' order. Raising fails the batch, which is then halved down to the row at fault."""
+        raise NotImplementedError
+
+    def resize(self, cores: int) -> None:
+        """Called between batches when the number of cores changes."""
+        self.cores = cores
