@@ -1,0 +1,35 @@
+"""`python -m bench NAME [--quick] [--json]`: every figure that the README or the docs claim, each as one command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+
+from bench.report import environment
+
+NAMES = {
+    "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
+    "latency": "end-to-end latency of the digits pipeline at 200 and 2,000 events/s, open loop, beside the in-Flink UDF",
+    "start": "seconds from `make run` to the first answered event",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
+                                     epilog="\n".join(f"{name:15} {what}" for name, what in NAMES.items()),
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="a smoke run of under a minute; claims come from the full run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    figures = importlib.import_module(f"bench.{chosen.name}").run(quick=chosen.quick, seed=chosen.seed)
+    if chosen.json:
+        print(json.dumps({**figures, "quick": chosen.quick, "seed": chosen.seed, **environment()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

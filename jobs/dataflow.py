@@ -1,0 +1,91 @@
+"""How a pipeline's graph becomes a dataflow: which streams meet before each stage, where events are routed, which values are kept.
+
+Pure: it knows the pipeline, not Flink. `jobs/pipeline.py` lays the parts out as streams.
+
+Routing. Let X be a node and S the stages after it, in the file's order. An event that leaves X goes to the first stage of S whose
+condition it meets, else to the stage of S without one; if every stage of S has a condition, it goes past the last of them and leaves
+with that stage's events. So an event is always in one place: routing never copies it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
+
+ORIGINAL = -1
+"""Slot number of the source's value, which every event keeps anyway (dead letters need it)."""
+LATEST = -2
+"""Slot number that means: the row is the event's latest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way out of a node: events that meet `when` (None: all that met no condition before) go to the stage `to`."""
+
+    to: str
+    when: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """All ways out of `node`. past: the stage with whose events those leave that meet no condition; None when a route takes the rest."""
+
+    node: str
+    routes: tuple[Route, ...]
+    past: str | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything goes one way, so that nothing needs to be evaluated."""
+        return len(self.routes) == 1 and self.routes[0].when is None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage laid out. read_slot: where its row is (LATEST, ORIGINAL or a number); write_slot: where its value is kept, None = nowhere."""
+
+    stage: Stage
+    read_slot: int
+    write_slot: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """steps in topological order; crossings by node; ends: stages (or the source) that feed the sink."""
+
+    steps: tuple[Step, ...]
+    crossings: dict[str, Crossing]
+    ends: tuple[str, ...]
+
+
+def lay_out(pipeline: Pipeline) -> Dataflow:
+    """The dataflow of a checked pipeline."""
+    nodes = [SOURCE, *(stage.name for stage in pipeline.stages)]
+    crossings = {node: crossing for node in nodes if (crossing := _crossing(node, pipeline)) is not None}
+    slots = _slots(pipeline)
+    steps = tuple(Step(stage, _read_slot(stage, slots), slots.get(stage.name)) for stage in pipeline.stages)
+    return Dataflow(steps, crossings, tuple(node for node in nodes if node not in crossings))
+
+
+def _crossing(node: str, pipeline: Pipeline) -> Crossing | None:
+    following = [stage for stage in pipeline.stages if node in stage.after]
+    if not following:
+        return None
+    routes = tuple(Route(stage.name, stage.when) for stage in following)
+    takes_rest = [route for route in routes if route.when is None]
+    if len(takes_rest) > 1:
+        names = ", ".join(route.to for route in takes_rest)
+        raise ValueError(f"{names} all come after {node} without a condition; give all but one a 'when'")
+    return Crossing(node, routes, None if takes_rest else routes[-1].to)
+
+
+def _slots(pipeline: Pipeline) -> dict[str, int]:
+    wanted = {stage.input for stage in pipeline.stages} - {None, SOURCE}
+    return {stage.name: number for number, stage in enumerate(s for s in pipeline.stages if s.name in wanted)}
+
+
+def _read_slot(stage: Stage, slots: dict[str, int]) -> int:
+    if stage.input is None:
+        return LATEST
+    return ORIGINAL if stage.input == SOURCE else slots[stage.input]

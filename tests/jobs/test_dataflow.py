@@ -1,0 +1,41 @@
+import pytest
+
+from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage, Topic, VariantSpec
+from jobs.dataflow import LATEST, ORIGINAL, Crossing, Route, lay_out
+
+
+def stage(name, *after, **settings):
+    return Stage(name=name, after=after, operator="m:C", variants=(VariantSpec("only", 1.0),), variant="only", **settings)
+
+
+def pipeline(*stages):
+    return Pipeline("p", 100.0, Topic("in"), Topic("out"), Topic("dead"), stages)
+
+
+def test_a_chain_has_one_plain_way_out_of_each_node():
+    flow = lay_out(pipeline(stage("a", SOURCE), stage("b", "a")))
+    assert flow.crossings == {SOURCE: Crossing(SOURCE, (Route("a", None),), None), "a": Crossing("a", (Route("b", None),), None)}
+    assert all(crossing.is_plain for crossing in flow.crossings.values())
+    assert flow.ends == ("b",)
+
+
+def test_events_that_meet_no_condition_leave_with_the_last_branch():
+    flow = lay_out(pipeline(stage("a", SOURCE), stage("b", "a", when="x < 1"), stage("c", "a", when="x > 5"), stage("d", "b", "c")))
+    assert flow.crossings["a"] == Crossing("a", (Route("b", "x < 1"), Route("c", "x > 5")), "c")
+    assert flow.ends == ("d",)
+
+
+def test_a_branch_without_a_condition_takes_the_rest():
+    flow = lay_out(pipeline(stage("a", SOURCE), stage("b", "a", when="x < 1"), stage("c", "a")))
+    assert flow.crossings["a"].past is None
+    assert flow.ends == ("b", "c")
+
+
+def test_two_branches_without_a_condition_are_refused_because_an_event_has_one_place():
+    with pytest.raises(ValueError, match="b, c all come after a without a condition"):
+        lay_out(pipeline(stage("a", SOURCE), stage("b", "a"), stage("c", "a")))
+
+
+def test_only_values_that_a_later_stage_asks_for_are_kept():
+    flow = lay_out(pipeline(stage("a", SOURCE), stage("b", "a"), stage("c", "b", input="a"), stage("d", "c", input=SOURCE)))
+    assert [(step.read_slot, step.write_slot) for step in flow.steps] == [(LATEST, 0), (LATEST, None), (0, None), (ORIGINAL, None)]
