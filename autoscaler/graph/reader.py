@@ -1,0 +1,221 @@
+"""Reads a pipeline file; docs/pipeline-file.md lists every key.
+
+A wrong file raises PipelineErrors (a PipelineError), which lists all that is wrong with it, one line for each:
+`file:line: what is wrong; the mend`.
+
+The graph: `after` is the stage written before, for the first stage the source. A stage with `when` is a branch: an event
+that does not meet it goes past the stage to the stage's successors, so what comes after a branch gets both those that
+took it and those that went past. autoscaler/graph/routes.py states the rule for several branches.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from autoscaler.graph.checks import check
+from autoscaler.graph.pipeline import (
+    SOURCE,
+    Budget,
+    Delivery,
+    Format,
+    Incomplete,
+    Join,
+    Objective,
+    OnLate,
+    Order,
+    Output,
+    Pipeline,
+    Replicas,
+    Stage,
+    Topic,
+    VariantSpec,
+)
+from autoscaler.graph.section import NAME, NAME_MEND, Section, one_of
+from autoscaler.graph.tree import Report, load, read_text
+
+FIELD_TYPES = ("BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "STRING")
+RESERVED = (SOURCE, "sink")  # no stage may be called so
+
+_PIPELINE_KEYS = (
+    "pipeline slo slo_share objective budget order delivery source sink dead_letters join stages".split()
+)
+_SERVED_KEYS = "variants variant batch replicas cores output endpoint fan_out input".split()  # only with an operator
+_STAGE_KEYS = ["operator", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
+
+_OPERATOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+_FIELD = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
+
+
+def read_pipeline(path: Path | str) -> Pipeline:
+    """The pipeline in that file."""
+    return parse_pipeline(read_text(Path(path)), str(path))
+
+
+def parse_pipeline(text: str, name: str) -> Pipeline:
+    """The pipeline in that text; `name` is what errors call the file."""
+    report = Report(name)
+    pipeline = _pipeline(Section(report, "", load(text, report), _PIPELINE_KEYS))
+    check(pipeline, report)
+    report.raise_if_any()
+    return pipeline
+
+
+def _pipeline(root: Section) -> Pipeline:
+    root.need("pipeline", "slo", "source", "sink", "dead_letters", "stages")
+    budget = root.section("budget", ("cores", "replicas", "gpu_slots"))
+    join = root.section("join", ("horizon", "incomplete"))
+    return Pipeline(
+        name=root.name("pipeline", "") or "",
+        slo_ms=root.duration_ms("slo", 100.0),
+        slo_share=root.share("slo_share", 0.99, zero=False) or 0.99,
+        objective=root.choice("objective", Objective, Objective.ACCURACY),
+        budget=Budget(budget.whole("cores", None), budget.whole("replicas", None), budget.whole("gpu_slots", None, least=0)),
+        order=root.choice("order", Order, Order.NONE),
+        delivery=root.choice("delivery", Delivery, Delivery.AT_LEAST_ONCE),
+        source=_topic(root, "source", ("topic", "format", "partitions")),
+        sink=_topic(root, "sink", ("topic", "format", "partitions")),
+        dead_letters=_topic(root, "dead_letters", ("topic", "partitions")),
+        join=Join(join.duration_ms("horizon", Join().horizon_ms), join.choice("incomplete", Incomplete, Incomplete.PARTIAL)),
+        stages=_stages(root),
+    )
+
+
+def _topic(root: Section, key: str, known: tuple[str, ...]) -> Topic:
+    section = root.section(key, known)
+    if key in root and isinstance(root.raw(key), dict):
+        section.need("topic")
+    name = section.text("topic", "", form=_TOPIC, mend="use up to 249 of a-z, A-Z, 0-9, '.', '_' and '-'") or ""
+    return Topic(name, section.whole("partitions", 2, most=10_000) or 1, section.choice("format", Format, Format.RAW))
+
+
+def _stages(root: Section) -> tuple[Stage, ...]:
+    section = root.section("stages")
+    if root.raw("stages") == {}:
+        root.wrong("stages", "is empty", "write at least one stage")
+    stages: list[Stage] = []
+    for name in section.keys():
+        if NAME.fullmatch(name) is None:
+            section.wrong(name, "is no name", NAME_MEND)
+        elif name in RESERVED:
+            section.wrong(name, "is a name of Sluice's own", "use another name")
+        before = stages[-1].name if stages else SOURCE
+        stages.append(_stage(section.section(name, _STAGE_KEYS), name, before))
+    return tuple(stages)
+
+
+def _stage(section: Section, name: str, before: str) -> Stage:
+    join = section.text("join")
+    operator = section.text("operator", form=_OPERATOR, mend="write module:Class")
+    if "operator" not in section:
+        if join is None:
+            section.need("operator")
+        else:
+            return _plain_join(section, name, before, join)
+    if join is not None:
+        _refuse(section, ("when", "input"), "join")
+    endpoint = section.text("endpoint", form=_ENDPOINT, mend="write host:port")
+    if endpoint is not None:
+        _refuse(section, ("replicas", "cores"), "endpoint")
+    variants = _variants(section)
+    return Stage(
+        name=name,
+        after=section.names("after") or (before,),
+        operator=operator,
+        variants=variants,
+        variant=_start(section, variants),
+        input=section.text("input"),
+        when=section.text("when", mend="write a condition, as in \"confidence < 0.8\""),
+        fan_out=section.flag("fan_out", False),
+        join=join,
+        on_late=section.choice("on_late", OnLate, OnLate.ANSWER),
+        parallelism=section.whole("parallelism", 1, most=1000) or 1,
+        batch_max=section.section("batch", ("max",)).whole("max", 64, most=65_536) or 1,
+        replicas=_replicas(section),
+        cores=section.whole("cores", 1, most=1024) or 1,
+        output=_output(section),
+        endpoint=endpoint,
+    )
+
+
+def _plain_join(section: Section, name: str, before: str, join: str) -> Stage:
+    """A join without operator: the array of the children's values is its output."""
+    _refuse(section, ("when", *_SERVED_KEYS), "join, without an operator")
+    return Stage(
+        name=name,
+        after=section.names("after") or (before,),
+        operator=None,
+        variants=(),
+        variant=None,
+        join=join,
+        on_late=section.choice("on_late", OnLate, OnLate.ANSWER),
+        parallelism=section.whole("parallelism", 1, most=1000) or 1,
+        output=Output(Format.JSON),
+    )
+
+
+def _refuse(section: Section, keys: tuple[str, ...] | list[str], beside: str) -> None:
+    for key in keys:
+        if key in section:
+            section.wrong(key, f"does not go with {beside}", "remove it")
+
+
+def _variants(stage: Section) -> tuple[VariantSpec, ...]:
+    stage.need("variants")
+    section = stage.section("variants")
+    if stage.raw("variants") == {}:
+        stage.wrong("variants", "is empty", "write at least one variant")
+    variants = []
+    for name in section.keys():
+        if NAME.fullmatch(name) is None:
+            section.wrong(name, "is no name", NAME_MEND)
+        variant = section.section(name)
+        if isinstance(section.raw(name), dict):
+            variant.need("accuracy")
+        options = {key: variant.raw(key) for key in variant.keys() if key != "accuracy"}
+        variants.append(VariantSpec(name, variant.share("accuracy", 0.0) or 0.0, options))
+    return tuple(variants)
+
+
+def _start(stage: Section, variants: tuple[VariantSpec, ...]) -> str | None:
+    """The named variant; by default the most accurate, of equals the one written first."""
+    names = [variant.name for variant in variants]
+    named = stage.text("variant")
+    if named is not None and names and named not in names:
+        stage.wrong("variant", f"is {named!r}", f"use {one_of(names)}")
+    if named in names or not names:
+        return named
+    return max(variants, key=lambda variant: variant.accuracy).name
+
+
+def _replicas(stage: Section) -> Replicas:
+    """`initial` is by default `min`; `max` is by default 4, or `initial` where that is more."""
+    section = stage.section("replicas", ("initial", "min", "max"))
+    least = section.whole("min", Replicas().min, most=1000) or 1
+    initial = section.whole("initial", least, most=1000) or 1
+    most = section.whole("max", max(Replicas().max, initial), most=1000) or 1
+    if initial < least:
+        section.wrong("initial", f"is {initial}, less than min ({least})", f"use at least {least}")
+    if most < initial:
+        section.wrong("max", f"is {most}, less than {'initial' if 'initial' in section else 'min'} ({initial})", f"use at least {initial}")
+    return Replicas(initial, least, most)
+
+
+def _output(stage: Section) -> Output:
+    section = stage.section("output", ("format", "fields"))
+    form = section.choice("format", Format, Format.RAW)
+    fields = section.section("fields")
+    types: dict[str, str] = {}
+    for name in fields.keys():
+        if _FIELD.fullmatch(name) is None:
+            fields.wrong(name, "is no name of a field", "use letters, digits and _")
+        kind = fields.raw(name)
+        if not isinstance(kind, str) or kind.upper() not in FIELD_TYPES:
+            fields.wrong(name, f"is {kind!r}", f"use {one_of(FIELD_TYPES)}")
+            continue
+        types[name] = kind.upper()
+    if types and form is Format.RAW:
+        section.wrong("fields", "asks for JSON", "add format: json to output")
+    return Output(form, types)

@@ -1,0 +1,63 @@
+"""Which way an event goes: each one takes exactly one way through the graph, so none is doubled and none is lost.
+
+Stages that come `after` the same stage are tried in the file's order. An event goes to the first whose `when` it meets;
+a stage without `when` takes all that are left. An event that meets none goes past the last of them: it goes where that
+stage's own results go, by the same rule, and in the end to the sink.
+
+    locate -> classify -> reclassify (when: "confidence < 0.9") -> read
+
+    choices("locate")      classify
+    choices("classify")    reclassify when confidence < 0.9, else read
+    choices("reclassify")  read
+    choices("read")        the sink
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way on. to: a stage, or None for the sink. when: its condition, None for all that are left."""
+
+    to: str | None
+    when: str | None
+
+
+def takers(stages: tuple[Stage, ...], name: str) -> tuple[Stage, ...]:
+    """The stages written `after` this one (or after "source"), in the file's order."""
+    return tuple(stage for stage in stages if name in stage.after)
+
+
+def choices(stages: tuple[Stage, ...], name: str) -> tuple[Choice, ...]:
+    """Ways on for an event whose latest value comes from `name` (a stage or "source"), to be tried in order; the last takes all."""
+    ways: list[Choice] = []
+    following = takers(stages, name)
+    while following:
+        for stage in following:
+            ways.append(Choice(stage.name, stage.when))
+            if stage.when is None:
+                return tuple(ways)
+        following = takers(stages, following[-1].name)
+    return (*ways, Choice(None, None))
+
+
+def feeders(stages: tuple[Stage, ...]) -> Mapping[str, tuple[str, ...]]:
+    """For each stage, whose value an event may carry when it gets there: stages in the file's order, "source" first."""
+    feeding: dict[str, list[str]] = {stage.name: [] for stage in stages}
+    for name in (SOURCE, *(stage.name for stage in stages)):
+        for to in dict.fromkeys(choice.to for choice in choices(stages, name)):
+            if to is not None:
+                feeding[to].append(name)
+    return {name: tuple(names) for name, names in feeding.items()}
+
+
+def ways_out(pipeline: Pipeline) -> tuple[str, ...]:
+    """The stages whose results may go to the sink, in the file's order; with branches these are more than `pipeline.ends()`."""
+    return tuple(
+        stage.name for stage in pipeline.stages if any(choice.to is None for choice in choices(pipeline.stages, stage.name))
+    )
