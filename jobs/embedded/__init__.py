@@ -1,0 +1,1 @@
+"""Everything on one machine: broker, Flink cluster, operator service and sidecar as supervised child processes."""
