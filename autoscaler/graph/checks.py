@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autoscaler.graph.conditions import check_condition
+from autoscaler.graph.fields import check_condition
 from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
 from autoscaler.graph.routes import choices, feeders, takers
 from autoscaler.graph.section import nearest, one_of
@@ -84,22 +84,15 @@ def _reaches(start: str, goal: str, stages: tuple[Stage, ...]) -> bool:
 
 
 def _reached(stages: tuple[Stage, ...], report: Report) -> bool:
-    """Only the last of the stages after one stage may be without `when`: it takes all that are left."""
+    """Of the stages after one stage, only one may be without `when`: an event is always in one place."""
     right = True
     for name in (SOURCE, *(stage.name for stage in stages)):
-        following = takers(stages, name)
-        greedy = next((index for index, stage in enumerate(following) if stage.when is None), len(following))
-        for stage in following[greedy + 1 :]:
-            place = f"stages.{stage.name}.after"
-            taking = following[greedy].name
-            what = f"{_after(stage, name)}, but {taking} takes every event that leaves {name}"
-            report.add(place, what, f"give {taking} a when, or come after {taking}")
+        taking, *starved = [stage.name for stage in takers(stages, name) if stage.when is None] or [""]
+        for starving in starved:
+            what = f"stages.{starving} comes after {name}, but {taking} takes every event that leaves {name}"
+            report.add(f"stages.{starving}.after", what, f"give one of them a when, or come after {taking}")
             right = False
     return right
-
-
-def _after(stage: Stage, name: str) -> str:
-    return f"stages.{stage.name} comes after {name}"
 
 
 def _conditions(pipeline: Pipeline, feeding: Mapping[str, tuple[str, ...]], report: Report) -> None:

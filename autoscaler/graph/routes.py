@@ -1,8 +1,8 @@
 """Which way an event goes: each one takes exactly one way through the graph, so none is doubled and none is lost.
 
-Stages that come `after` the same stage are tried in the file's order. An event goes to the first whose `when` it meets;
-a stage without `when` takes all that are left. An event that meets none goes past the last of them: it goes where that
-stage's own results go, by the same rule, and in the end to the sink.
+Stages that come `after` the same stage are tried in the file's order: an event goes to the first whose `when` it meets,
+else to the one without `when`. If all have one and it meets none, it goes past the last of them: where that stage's own
+results go, by the same rule, and in the end to the sink.
 
     locate -> classify -> reclassify (when: "confidence < 0.9") -> read
 
@@ -38,10 +38,10 @@ def choices(stages: tuple[Stage, ...], name: str) -> tuple[Choice, ...]:
     ways: list[Choice] = []
     following = takers(stages, name)
     while following:
-        for stage in following:
-            ways.append(Choice(stage.name, stage.when))
-            if stage.when is None:
-                return tuple(ways)
+        ways += [Choice(stage.name, stage.when) for stage in following if stage.when is not None]
+        rest = [stage for stage in following if stage.when is None]
+        if rest:
+            return (*ways, Choice(rest[0].name, None))
         following = takers(stages, following[-1].name)
     return (*ways, Choice(None, None))
 

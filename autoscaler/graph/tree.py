@@ -48,19 +48,23 @@ class Report:
 
 
 def read_text(path: Path) -> str:
-    """The file's text; PipelineError when it cannot be read, is too large or is not UTF-8."""
+    """The file's text; PipelineErrors when it cannot be read, is too large or is not UTF-8."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_BYTES + 1)
     except OSError as error:
-        raise PipelineError(str(path), 1, f"the file cannot be read ({error.strerror})", "name a pipeline file") from error
+        raise _unreadable(path, 1, f"the file cannot be read ({error.strerror})", "name a pipeline file") from error
     if len(raw) > LARGEST_BYTES:
-        raise PipelineError(str(path), 1, "the file is larger than 1 MiB", "name a pipeline file")
+        raise _unreadable(path, 1, "the file is larger than 1 MiB", "name a pipeline file")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise PipelineError(str(path), line, "the file is not UTF-8", "save it as UTF-8") from error
+        raise _unreadable(path, line, "the file is not UTF-8", "save it as UTF-8") from error
+
+
+def _unreadable(path: Path, line: int, what: str, mend: str) -> PipelineErrors:
+    return PipelineErrors([PipelineError(str(path), line, what, mend)])
 
 
 def load(text: str, report: Report) -> dict[str, object]:
