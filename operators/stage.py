@@ -1,0 +1,432 @@
+"""One stage of the pipeline: queue, batch rule and replicas as a state machine `(event, now) -> actions`.
+
+Events are the methods; each returns the actions that the caller must carry out, in order. The service carries them out with
+processes and sockets, the simulator with numbers. Every row that arrives is named by exactly one `Answer`.
+
+    replica   starting -> idle <-> busy;  leaving = stops after what it runs;  any -> died
+    row       queued -> running -> answered | suspect (its replica died) -> running in quarantine -> answered
+
+Quarantine. The rows of a batch whose replica died run again by themselves, halved until single. A row is condemned (`poison`)
+when the replica died of it twice while it ran alone. A death from outside (SIGKILL: somebody's kill, or the kernel short of
+memory) is no evidence against a row, so such deaths condemn only after OUTSIDE_LIMIT of them with the row alone. At most one replica
+works on quarantined rows at a time, and with one replica alone they take turns with healthy ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum, IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoscaler.graph.pipeline import OnLate
+from operators.batching import AdaptiveRule, ArrivalRate, Reason, Release, Rule, View, Wait
+from operators.operator import Variant
+from operators.queue import EdfQueue, Run, runs_of
+from operators.service_time import ServiceTime
+
+CONDEMNED_AFTER = 2  # deaths with the row alone
+OUTSIDE_LIMIT = 20
+BACK_OFF_S = 0.1
+BACK_OFF_MAX_S = 10.0
+
+
+class Status(IntEnum):
+    OK = 0
+    LATE = 1
+    FAILED = 2
+    EXPIRED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What can change while the stage serves. batch: rows per batch at most; window: rows a proxy may have unanswered."""
+
+    variant: Variant
+    replicas: int = 1
+    batch: int = 64
+    cores: int = 1
+    window: int = 8192
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    runs: list[Run]
+    rows: int
+    reason: Reason
+    sent_at: float
+    suspect: Suspect | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a replica made of a batch.
+
+    failed   uint8 per row of the batch, 0 ok, 2 failed; None = all ok
+    reasons  `reason: detail` by position in the batch, of the failed rows
+    payload  the caller's own; passed on with the answers
+    """
+
+    compute_s: float
+    failed: NDArray[np.uint8] | None = None
+    reasons: dict[int, str] = field(default_factory=dict)
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    replica: int
+    variant: Variant
+    cores: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Runs nothing any more; ends without a `died`."""
+
+    replica: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    replica: int
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    replica: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of one request, answered. status uint8 per row; reasons one per row that is not answered, in order.
+
+    With `result`, the rows are the `part`-th run of its batch and begin at position `first` of it.
+    """
+
+    run: Run
+    status: NDArray[np.uint8]
+    late: int
+    failed: int
+    queue_s: float
+    reasons: list[str]
+    variant: Variant
+    result: Result | None = None
+    part: int = 0
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Call `tick` at this time."""
+
+    at: float
+
+
+Action = Start | Stop | Resize | Send | Answer | Wake
+
+
+class _State(Enum):
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+
+
+@dataclass(slots=True)
+class _Replica:
+    number: int
+    variant: Variant
+    state: _State = _State.STARTING
+    leaving: bool = False
+    batch: Batch | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Suspect:
+    """Rows that were running when a replica died; the counts only grow while it is a single row."""
+
+    runs: list[Run]
+    rows: int
+    deaths: int = 0
+    outside: int = 0
+
+
+class Stage:
+    """deadline_share: part of a row's remaining time that this stage may use, in (0, 1]."""
+
+    def __init__(
+        self, setting: Setting, on_late: OnLate = OnLate.ANSWER, rule: Rule | None = None, deadline_share: float = 1.0
+    ) -> None:
+        if not 0 < deadline_share <= 1:
+            raise ValueError(f"deadline_share is {deadline_share}; it must be in (0, 1]")
+        self.setting = setting
+        self.queue = EdfQueue()
+        self.rate = ArrivalRate()
+        self.service_time = ServiceTime()
+        self.draining = False
+        self._on_late = on_late
+        self._rule = rule or AdaptiveRule()
+        self._share = deadline_share
+        self._replicas: dict[int, _Replica] = {}
+        self._next = 0
+        self._suspects: deque[Suspect] = deque()
+        self._healthy_turn = True
+        self._failures = 0  # deaths since the last answered batch
+
+    # what it is doing
+
+    @property
+    def ready(self) -> int:
+        return sum(replica.state is not _State.STARTING for replica in self._replicas.values())
+
+    @property
+    def in_flight(self) -> int:
+        return sum(replica.batch.rows for replica in self._replicas.values() if replica.batch)
+
+    @property
+    def queued(self) -> int:
+        return len(self.queue) + sum(suspect.rows for suspect in self._suspects)
+
+    @property
+    def idle(self) -> bool:
+        """No row is waiting or running."""
+        return not self.queued and not self.in_flight
+
+    # events
+
+    def start(self, now: float) -> list[Action]:
+        return self._reconcile()
+
+    def arrive(
+        self, request: Any, deadlines: NDArray[np.float64], now: float, keep: NDArray[np.bool_] | None = None
+    ) -> list[Action]:
+        """Rows of one request, deadlines in seconds of the same clock as `now`."""
+        self.rate.add(len(deadlines), now)
+        for run in runs_of(request, deadlines, now, keep):
+            self.queue.add(run)
+        return self._dispatch([], now)
+
+    def forget(self, unwanted: Callable[[Any], bool], now: float) -> list[Action]:
+        """Drops the queued rows of requests that nobody waits for. They get no answer; running ones still do."""
+        self.queue.discard(lambda run: unwanted(run.request))
+        for suspect in list(self._suspects):
+            suspect.runs = [run for run in suspect.runs if not unwanted(run.request)]
+            suspect.rows = sum(map(len, suspect.runs))
+            if not suspect.rows:
+                self._suspects.remove(suspect)
+        return self._dispatch([], now)
+
+    def replica_ready(self, number: int, now: float, version: str | None = None) -> list[Action]:
+        """The replica has loaded; `version` is what it found when the setting left it open."""
+        replica = self._replicas.get(number)
+        if replica is None:
+            return []
+        assert replica.state is _State.STARTING, f"replica {number} is {replica.state}, not starting"
+        if version is not None and version != replica.variant.version:
+            found = replace(replica.variant, version=version)
+            if replica.variant == self.setting.variant:
+                self.setting = replace(self.setting, variant=found)
+                for other in self._replicas.values():
+                    if other.variant == replica.variant:
+                        other.variant = found
+            replica.variant = found
+        replica.state = _State.IDLE
+        return self._dispatch(self._reconcile(), now)
+
+    def replica_done(self, number: int, result: Result, now: float) -> list[Action]:
+        replica = self._replicas[number]
+        batch = replica.batch
+        assert batch is not None, f"replica {number} answered but runs nothing"
+        replica.state, replica.batch = _State.IDLE, None
+        self._failures = 0
+        actions, late = self._answers(batch, result, replica.variant, now)
+        if replica.variant == self.setting.variant:
+            self.service_time.observe(batch.rows, now - batch.sent_at)
+        self._rule.observe(batch.rows, late)
+        if replica.leaving:
+            del self._replicas[number]
+            actions.append(Stop(number))
+        return self._dispatch(actions, now)
+
+    def replica_died(self, number: int, now: float, outside: bool, detail: str) -> list[Action]:
+        """The process is gone. outside: the operator had no part in it. detail: how, for people."""
+        replica = self._replicas.pop(number, None)
+        if replica is None:
+            return []
+        self._failures += 1
+        actions: list[Action] = []
+        if replica.batch is not None:
+            actions += self._suspect(replica.batch, replica.variant, outside, detail, now)
+        return self._dispatch(actions + self._reconcile(), now)
+
+    def tick(self, now: float) -> list[Action]:
+        return self._dispatch([], now)
+
+    def change(self, setting: Setting, now: float) -> list[Action]:
+        """A new setting. Replicas of the old variant serve until those of the new one are ready; nothing in flight is cut off."""
+        old, self.setting = self.setting, setting
+        actions: list[Action] = []
+        if setting.cores != old.cores:
+            actions += [Resize(number, setting.cores) for number in self._replicas]
+        if setting.cores != old.cores or setting.variant != old.variant:
+            self.service_time = ServiceTime()
+        return self._dispatch(actions + self._reconcile(), now)
+
+    def drain(self, now: float) -> list[Action]:
+        """Releases everything as fast as replicas take it. `idle` says when it is done."""
+        self.draining = True
+        return self._dispatch([], now)
+
+    # replicas
+
+    def _reconcile(self) -> list[Action]:
+        """Starts and stops replicas towards the setting."""
+        wanted, variant = self.setting.replicas, self.setting.variant
+        staying = [replica for replica in self._replicas.values() if not replica.leaving]
+        new = [replica for replica in staying if replica.variant == variant]
+        old = [replica for replica in staying if replica.variant != variant]
+        actions: list[Action] = []
+        for _ in range(wanted - len(new)):
+            actions.append(self._start(variant))
+        surplus = sorted(new, key=lambda replica: (replica.state is not _State.STARTING, replica.batch is not None))
+        for replica in surplus[: max(0, len(new) - wanted)]:
+            actions += self._leave(replica)
+        ready = sum(replica.state is not _State.STARTING for replica in new)
+        old.sort(key=lambda replica: replica.state is _State.STARTING)
+        for replica in old[max(0, wanted - ready) :]:
+            actions += self._leave(replica)
+        return actions
+
+    def _start(self, variant: Variant) -> Start:
+        number, self._next = self._next, self._next + 1
+        self._replicas[number] = _Replica(number, variant)
+        delay = 0.0 if self._failures < 3 else min(BACK_OFF_MAX_S, BACK_OFF_S * 2.0 ** min(self._failures - 3, 10))
+        return Start(number, variant, self.setting.cores, delay)
+
+    def _leave(self, replica: _Replica) -> list[Action]:
+        if replica.batch is not None:
+            replica.leaving = True
+            return []
+        del self._replicas[replica.number]
+        return [Stop(replica.number)]
+
+    # rows
+
+    def _dispatch(self, actions: list[Action], now: float) -> list[Action]:
+        """Gives idle replicas what the rule releases."""
+        self._expire(actions, now)
+        for replica in list(self._replicas.values()):
+            if replica.state is not _State.IDLE or replica.leaving:
+                continue
+            batch = self._next_batch(actions, now)
+            if batch is None:
+                break
+            replica.state, replica.batch = _State.BUSY, batch
+            actions.append(Send(replica.number, batch))
+        return actions
+
+    def _next_batch(self, actions: list[Action], now: float) -> Batch | None:
+        if self._suspects and not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):
+            return self._quarantined(now)
+        batch = self._released(actions, now)
+        if batch is None and self._suspects and not self._quarantine_busy():
+            return self._quarantined(now)
+        self._healthy_turn = False
+        return batch
+
+    def _released(self, actions: list[Action], now: float) -> Batch | None:
+        if not len(self.queue):
+            return None
+        release = self._decide(now)
+        if isinstance(release, Wait):
+            actions.append(Wake(release.until))
+            return None
+        if release.drop_before is not None:
+            actions += [self._expired(run, now) for run in self.queue.expired(release.drop_before)]
+        runs = self.queue.take(release.n)
+        return Batch(runs, sum(map(len, runs)), release.reason, now) if runs else None
+
+    def _decide(self, now: float) -> Release | Wait:
+        batch_max = self.setting.batch
+        if self.draining:
+            return Release(min(len(self.queue), batch_max), Reason.FLUSH)
+        view = View(self.queue, batch_max, max(1, self.ready), self.rate.at(now), self.service_time, self._share)
+        return self._rule.decide(view, now)
+
+    def _answers(self, batch: Batch, result: Result, variant: Variant, now: float) -> tuple[list[Action], int]:
+        answers: list[Action] = []
+        first = all_late = 0
+        for part, run in enumerate(batch.runs):
+            last = first + len(run)
+            passed = int(np.searchsorted(run.deadlines, now, "left"))  # rows whose deadline has gone by
+            status = np.zeros(len(run), np.uint8) if result.failed is None else result.failed[first:last].copy()
+            reasons: list[str] = []
+            if result.reasons:
+                reasons = [result.reasons[at] for at in range(first, last) if at in result.reasons]
+            status[:passed][status[:passed] == Status.OK] = Status.LATE
+            late = passed if not reasons else int(np.count_nonzero(status == Status.LATE))
+            all_late += late
+            waited = batch.sent_at - run.arrived
+            answers.append(Answer(run, status, late, len(reasons), waited, reasons, variant, result, part, first))
+            first = last
+        return answers, all_late
+
+    def _expire(self, actions: list[Action], now: float) -> None:
+        if self._on_late is not OnLate.DEAD_LETTER or not len(self.queue):
+            return
+        alone_s = self.service_time.of(1) or 0.0
+        actions += [self._expired(run, now) for run in self.queue.expired(now + alone_s)]
+        first = self.queue.first_deadline(sheddable=True)
+        if first is not None and first != float("inf"):
+            actions.append(Wake(max(first - alone_s, now) + 1e-4))
+
+    def _expired(self, run: Run, now: float) -> Answer:
+        return self._unanswered(run, Status.EXPIRED, "expired: cannot be answered by its deadline", self.setting.variant, now)
+
+    def _unanswered(self, run: Run, status: Status, reason: str, variant: Variant, now: float) -> Answer:
+        failed = len(run) if status is Status.FAILED else 0
+        vector = np.full(len(run), status, np.uint8)
+        return Answer(run, vector, 0, failed, now - run.arrived, [reason] * len(run), variant)
+
+    # quarantine
+
+    def _quarantine_busy(self) -> bool:
+        return any(replica.batch is not None and replica.batch.suspect is not None for replica in self._replicas.values())
+
+    def _quarantined(self, now: float) -> Batch:
+        suspect = self._suspects.popleft()
+        self._healthy_turn = True
+        return Batch(suspect.runs, suspect.rows, Reason.IDLE, now, suspect)
+
+    def _suspect(self, batch: Batch, variant: Variant, outside: bool, detail: str, now: float) -> list[Action]:
+        suspect = batch.suspect or Suspect(batch.runs, batch.rows)
+        if batch.rows > 1:
+            self._suspects += [Suspect(runs, sum(map(len, runs))) for runs in _halves(batch.runs, batch.rows)]
+            return []
+        suspect.deaths += not outside
+        suspect.outside += outside
+        if suspect.deaths >= CONDEMNED_AFTER or suspect.outside >= OUTSIDE_LIMIT:
+            times = suspect.deaths + suspect.outside
+            reason = f"poison: the replica died {times} times with this row alone: {detail}"
+            return [self._unanswered(batch.runs[0], Status.FAILED, reason, variant, now)]
+        self._suspects.append(suspect)
+        return []
+
+
+def _halves(runs: list[Run], rows: int) -> tuple[list[Run], list[Run]]:
+    first: list[Run] = []
+    second: list[Run] = []
+    left = rows // 2
+    for run in runs:
+        count = min(left, len(run))
+        left -= count
+        first += [run.part(0, count)] if count else []
+        second += [run.part(count, len(run))] if count < len(run) else []
+    return first, second
