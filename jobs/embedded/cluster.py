@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +42,7 @@ class ClusterConfig:
     heap_mb: int = 640
     checkpoint_interval_ms: int = 1000
     checkpoint_timeout_ms: int = 60_000
+    job_file: Path = paths.JOB_FILE
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Further Flink settings; they win over ours."""
 
@@ -132,7 +133,7 @@ def submission(
     command += [f"-D{key}={value}" for key, value in (settings or {}).items()]
     if paths.CONNECTOR_JAR.exists():
         command += ["--jarfile", str(paths.CONNECTOR_JAR)]
-    command += ["-pyclientexec", sys.executable, "-pyexec", sys.executable, "-py", str(paths.JOB_FILE), *arguments]
+    command += ["-pyclientexec", sys.executable, "-pyexec", sys.executable, "-py", str(config.job_file), *arguments]
     return command, _environment(config, "client")
 
 
@@ -143,7 +144,6 @@ def submit(
     from_snapshot: str | None = None,
     settings: Mapping[str, str] | None = None,
     timeout_s: float = SUBMIT_TIMEOUT_S,
-    run: Callable[..., subprocess.CompletedProcess[str]] | None = None,
 ) -> str:
     """Submits jobs/pipeline.py and returns the job's id; StartFailed with the log when it is refused."""
     command, environment = submission(config, arguments, from_snapshot=from_snapshot, settings=settings)
@@ -180,6 +180,7 @@ def submitted_job_id(log: Path, status: int) -> str:
 def _client_settings(config: ClusterConfig) -> dict[str, str]:
     """What a job brings along; the processes have it too, for jobs submitted in another way."""
     return {
+        "env.java.opts.all": " ".join(_opens()),
         "rest.address": HOST,
         "rest.port": str(config.rest_port),
         "rest.retry.delay": "200 ms",
@@ -230,7 +231,7 @@ def _process_settings(config: ClusterConfig) -> dict[str, str]:
         "high-availability.zookeeper.client.max-retry-attempts": "100",
         "high-availability.zookeeper.client.tolerate-suspended-connections": "true",
         "jobmanager.scheduler": "adaptive",
-        "jobmanager.adaptive-scheduler.submission.resource-wait-timeout": "-1 ms",
+        "jobmanager.adaptive-scheduler.submission.resource-wait-timeout": "365 d",
         "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout": "300 ms",
         "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling": "1 s",
         "jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout": "500 ms",
@@ -258,16 +259,16 @@ def _process_settings(config: ClusterConfig) -> dict[str, str]:
         "taskmanager.memory.jvm-overhead.max": "160m",
         "task.cancellation.interval": "5 s",
         "jobmanager.execution.failover-strategy": "region",
+        "security.delegation.tokens.enabled": "false",
         "web.cancel.enable": "true",
-        "web.submit.enable": "false",
-        "web.refresh-interval": "3000",
         **(metrics if config.metrics_port else {}),
     }
 
 
 def _write_settings(directory: Path, settings: Mapping[str, str], log4j: str) -> None:
     (directory / "config.yaml").write_text(yaml.safe_dump(dict(settings), width=10_000))
-    (directory / log4j).write_text(_LOG4J)
+    level = "WARN" if log4j == "log4j-cli.properties" else "INFO"
+    (directory / log4j).write_text(f"rootLogger.level = {level}\n{_LOG4J}")
 
 
 def _environment(config: ClusterConfig, conf: str) -> dict[str, str]:
@@ -286,16 +287,21 @@ def _environment(config: ClusterConfig, conf: str) -> dict[str, str]:
 def _java(config: ClusterConfig, name: str, heap_mb: int, options: Sequence[str]) -> list[str]:
     home = paths.flink_home()
     jars = sorted((home / "lib").glob("*.jar"), key=lambda jar: (jar.name.startswith("flink-dist"), jar.name))
-    opens = yaml.safe_load((home / "conf" / "config.yaml").read_text())["env"]["java"]["opts"]["all"].split()
     return [
         paths.java(),
         f"-Xmx{heap_mb}m",
         *options,
-        *opens,
+        *_opens(),
         f"-Dlog4j.configurationFile=file:{config.directory / 'conf' / 'log4j-console.properties'}",
         "-classpath",
         os.pathsep.join(map(str, jars)),
     ]
+
+
+def _opens() -> list[str]:
+    """What Flink needs opened in Java 17, as its own distribution states it."""
+    settings = yaml.safe_load((paths.flink_home() / "conf" / "config.yaml").read_text())
+    return settings["env"]["java"]["opts"]["all"].split()
 
 
 def _overview(config: ClusterConfig) -> dict[str, int] | None:
@@ -307,7 +313,6 @@ def _overview(config: ClusterConfig) -> dict[str, int] | None:
 
 _LOG4J = """\
 # Standard output; the run sends it to a file.
-rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = console
 appender.console.name = console
 appender.console.type = CONSOLE
@@ -319,6 +324,8 @@ logger.curator.name = org.apache.flink.shaded.curator5
 logger.curator.level = WARN
 logger.kafka.name = org.apache.kafka
 logger.kafka.level = WARN
+logger.types.name = org.apache.flink.api.java.typeutils.TypeExtractor
+logger.types.level = WARN
 logger.checkpoints.name = org.apache.flink.runtime.checkpoint.CheckpointCoordinator
 logger.checkpoints.level = WARN
 """
