@@ -1,0 +1,77 @@
+"""Classifies an image of one handwritten digit.
+
+Row: 64 bytes, 8 x 8 pixels from 0 to 16. Answer: `{"label":7,"confidence":0.9312}`, where the confidence is the network's
+probability of its label. Only replica processes import this module: it needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from operators.datasets import DIGIT_BYTES, DIGIT_MOST
+from operators.networks import NETWORKS
+from operators.operator import Operator, RowError, Variant
+
+WARM_BATCHES = (1, 8, 64)  # rows; the first batches of a size are slow
+
+
+class Classifier(Operator):
+    """The variant's option `network` names the network (default: the variant's name); its weights come from the repository."""
+
+    model = "digits"
+
+    def __init__(self, variant: Variant, cores: int) -> None:
+        super().__init__(variant, cores)
+        kind = str(variant.options.get("network", variant.name))
+        if kind not in NETWORKS:
+            raise ValueError(f"variant {variant.name}: there is no network {kind!r}; use one of {', '.join(NETWORKS)}")
+        if variant.model_dir is None:
+            raise ValueError(f"variant {variant.name} has no stored model; train it first")
+        torch.set_num_threads(cores)
+        self._network = NETWORKS[kind]()
+        self._network.load_state_dict(load_file(variant.model_dir / "weights.safetensors"))
+        self._network.eval()
+        for rows in WARM_BATCHES:
+            self._classify(np.zeros((rows, DIGIT_BYTES), dtype=np.uint8))
+
+    def resize(self, cores: int) -> None:
+        super().resize(cores)
+        torch.set_num_threads(cores)
+
+    def infer(self, rows: Sequence[bytes]) -> Sequence[bytes | RowError]:
+        errors = _sizes_wrong(rows)
+        sound = rows if not errors else [row for index, row in enumerate(rows) if index not in errors]
+        pixels = np.frombuffer(b"".join(sound), dtype=np.uint8).reshape(-1, DIGIT_BYTES)
+        largest = pixels.max(axis=1, initial=0)
+        answers: list[bytes | RowError] = list(self._encode(pixels)) if len(pixels) else []
+        if len(pixels) and largest.max() > DIGIT_MOST:
+            for index in np.flatnonzero(largest > DIGIT_MOST):
+                answers[index] = RowError("bad-input", f"a pixel is {largest[index]}; use 0 to {DIGIT_MOST}")
+        if not errors:
+            return answers
+        rest = iter(answers)
+        return [errors[index] if index in errors else next(rest) for index in range(len(rows))]
+
+    def _encode(self, pixels: np.ndarray) -> list[bytes]:
+        confidences, labels = self._classify(pixels)
+        pairs = zip(labels.tolist(), confidences.tolist(), strict=True)
+        return [b'{"label":%d,"confidence":%.4f}' % pair for pair in pairs]
+
+    def _classify(self, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Probability of the likeliest label, and the label."""
+        with torch.inference_mode():
+            best, labels = self._network(torch.from_numpy(pixels.astype(np.float32))).max(dim=1)
+            return best.exp(), labels
+
+
+def _sizes_wrong(rows: Sequence[bytes]) -> dict[int, RowError]:
+    return {
+        index: RowError("bad-input", f"the image has {len(row)} bytes; use {DIGIT_BYTES}")
+        for index, row in enumerate(rows)
+        if len(row) != DIGIT_BYTES
+    }
