@@ -41,9 +41,14 @@ class Variant:
 
 
 class Operator:
-    """Base of all operators. The constructor loads and warms what it needs; `cores` is the number of threads it may use."""
+    """Base of all operators. The constructor loads and warms what it needs; `cores` is the number of threads it may use.
 
-    fans_out = False
+    fans_out  answers are lists
+    model     name of the stored model in the repository; None = there is none
+    """
+
+    fans_out: bool = False
+    model: str | None = None
 
     def __init__(self, variant: Variant, cores: int) -> None:
         self.variant = variant

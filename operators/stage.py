@@ -213,15 +213,16 @@ class Stage:
             self.queue.add(run)
         return self._dispatch([], now)
 
-    def forget(self, unwanted: Callable[[Any], bool], now: float) -> list[Action]:
-        """Drops the queued rows of requests that nobody waits for. They get no answer; running ones still do."""
-        self.queue.discard(lambda run: unwanted(run.request))
+    def forget(self, unwanted: Callable[[Any], bool]) -> list[Run]:
+        """Drops and returns the waiting rows of requests that nobody waits for. They get no answer; running ones still do."""
+        dropped = self.queue.discard(lambda run: unwanted(run.request))
         for suspect in list(self._suspects):
+            dropped += [run for run in suspect.runs if unwanted(run.request)]
             suspect.runs = [run for run in suspect.runs if not unwanted(run.request)]
             suspect.rows = sum(map(len, suspect.runs))
             if not suspect.rows:
                 self._suspects.remove(suspect)
-        return self._dispatch([], now)
+        return dropped
 
     def replica_ready(self, number: int, now: float, version: str | None = None) -> list[Action]:
         """The replica has loaded; `version` is what it found when the setting left it open."""

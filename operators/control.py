@@ -1,0 +1,91 @@
+"""HTTP: health and metadata of the protocol, telemetry, and the settings of stages."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from operators.hosted import HostedStage
+from operators.server import metadata
+from operators.serving import Serving, SettingError
+
+BODY_BYTES_MAX = 1 << 16
+
+
+def build(serving: Serving) -> web.Application:
+    control = Control(serving)
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.add_routes(
+        [
+            web.get("/v2", control.server),
+            web.get("/v2/health/live", control.live),
+            web.get("/v2/health/ready", control.ready),
+            web.get("/v2/models/{model}", control.model),
+            web.get("/v2/models/{model}/ready", control.model_ready),
+            web.get("/sluice/v1/stages", control.stages),
+            web.get("/sluice/v1/stages/{model}", control.stage),
+            web.patch("/sluice/v1/stages/{model}", control.change),
+        ]
+    )
+    return app
+
+
+class Control:
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def server(self, request: web.Request) -> web.Response:
+        return web.json_response({"name": "sluice", "version": "0.1.0", "extensions": ["model_stream_infer"]})
+
+    async def live(self, request: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        ready = self._serving.ready
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
+
+    async def model(self, request: web.Request) -> web.Response:
+        return web.json_response(metadata(self._hosted(request)))
+
+    async def model_ready(self, request: web.Request) -> web.Response:
+        hosted = self._hosted(request)
+        ready = hosted.stage.ready > 0
+        return web.json_response({"name": hosted.spec.name, "ready": ready}, status=200 if ready else 503)
+
+    async def stages(self, request: web.Request) -> web.Response:
+        return web.json_response([_said(hosted) for hosted in self._serving.stages.values()])
+
+    async def stage(self, request: web.Request) -> web.Response:
+        return web.json_response(_said(self._hosted(request)))
+
+    async def change(self, request: web.Request) -> web.Response:
+        hosted = self._hosted(request)
+        try:
+            wanted = json.loads(await request.text())
+        except ValueError as error:
+            raise _refused(web.HTTPBadRequest, f"the body is not JSON: {error}") from error
+        if not isinstance(wanted, dict):
+            raise _refused(web.HTTPBadRequest, 'the body is not an object; send for example {"replicas": 2}')
+        try:
+            return web.json_response(self._serving.change(hosted.spec.name, wanted))
+        except SettingError as error:
+            raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
+
+    def _hosted(self, request: web.Request) -> HostedStage:
+        name = request.match_info["model"]
+        hosted = self._serving.stages.get(name)
+        if hosted is None:
+            raise _refused(web.HTTPNotFound, f"no stage {name!r}; there are {', '.join(self._serving.stages)}")
+        return hosted
+
+
+def _said(hosted: HostedStage) -> dict[str, Any]:
+    """The last second's telemetry, with the setting as it is now."""
+    record = hosted.telemetry.current(hosted.stage)
+    return {**record, "problem": hosted.problem, "pids": sorted(hosted.replicas.pids().values())}
+
+
+def _refused(kind: type[web.HTTPError], text: str) -> web.HTTPError:
+    return kind(text=json.dumps({"error": text}), content_type="application/json")

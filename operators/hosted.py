@@ -1,0 +1,197 @@
+"""One stage as the service runs it: the state machine, its replica processes and the requests that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from autoscaler.graph import pipeline as graph
+from operators import wire
+from operators.operator import Variant
+from operators.replicas import Replicas
+from operators.requests import Control, Request
+from operators.stage import Action, Answer, Resize, Result, Send, Setting, Stage, Start, Stop, Wake
+from operators.telemetry import StageTelemetry
+from operators.wire import AnswerFrame, Kind
+
+log = logging.getLogger(__name__)
+
+ROWS_HELD_MAX = 200_000
+BYTES_HELD_MAX = 256 << 20
+GATHER_S = 0.002  # a proxy gathers the rows of about this long
+GATHER_MAX = 512
+WINDOW_ROWS = 8192
+CALM = 0.5  # share of the limits below which proxies have their whole window
+
+
+class HostedStage:
+    """Times are of the event loop's clock."""
+
+    def __init__(self, spec: graph.Stage, stage: Stage, telemetry: StageTelemetry, repository: Path) -> None:
+        assert spec.operator is not None
+        self.spec, self.stage, self.telemetry = spec, stage, telemetry
+        self.operator = spec.operator
+        self.model: str | None = None
+        self.problem: str | None = None
+        """Why the last replica could not be loaded; None once one could."""
+        self.changed = asyncio.Event()
+        """Set whenever a replica became ready or died."""
+        self.replicas = Replicas(self)
+        self.held_rows = 0
+        self.held_bytes = 0
+        self._repository = repository
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()
+        self._loading: set[int] = set()
+
+    # requests
+
+    def submit(self, request: Request) -> None:
+        self.held_rows += request.table.count
+        self.held_bytes += request.size
+        self.telemetry.arrived(request.table.count)
+        now = self._loop.time()
+        self._apply(self.stage.arrive(request, request.deadlines, now, request.keep), now)
+
+    def forget(self, owner: object) -> None:
+        """Nobody waits for this owner's requests any more."""
+
+        def unwanted(request: Request) -> bool:
+            return request.owner is owner
+
+        for run in self.stage.forget(unwanted):
+            self._let_go(run.request, len(run))
+
+    @property
+    def full(self) -> bool:
+        return self.held_rows >= ROWS_HELD_MAX or self.held_bytes >= BYTES_HELD_MAX
+
+    async def room(self) -> None:
+        """Waits until there is room for another request."""
+        while self.full:
+            self._room.clear()
+            await self._room.wait()
+
+    def control(self) -> Control:
+        setting, rate = self.stage.setting, self.stage.rate.at(self._loop.time())
+        filled = max(self.held_rows / ROWS_HELD_MAX, self.held_bytes / BYTES_HELD_MAX)
+        batch = min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
+        if filled <= CALM:
+            return Control(setting.window, batch, 0)
+        left = max(0.0, (1 - filled) / (1 - CALM))
+        return Control(max(setting.batch, int(setting.window * left)), batch, int(100 * (1 - left)))
+
+    # life
+
+    def start(self) -> None:
+        now = self._loop.time()
+        self._apply(self.stage.start(now), now)
+
+    def change(self, setting: Setting) -> None:
+        now = self._loop.time()
+        self._apply(self.stage.change(setting, now), now)
+
+    async def drain(self) -> None:
+        """Returns once no row is waiting or running."""
+        now = self._loop.time()
+        self._apply(self.stage.drain(now), now)
+        while not self.stage.idle:
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.replicas.close()
+
+    # what replicas report
+
+    def replica_ready(self, number: int, facts: Mapping[str, Any]) -> None:
+        self._loading.discard(number)
+        self.model, self.problem = facts["model"], None
+        if bool(facts["fans_out"]) != self.spec.fan_out:
+            says = "fans out" if facts["fans_out"] else "does not fan out"
+            self.problem = f"{self.operator} {says}, but the pipeline file says fan_out: {str(self.spec.fan_out).lower()}; make them agree"
+        now = self._loop.time()
+        self._apply(self.stage.replica_ready(number, now, facts["version"]), now)
+        self.changed.set()
+
+    def replica_answered(self, number: int, answer: AnswerFrame) -> None:
+        now = self._loop.time()
+        result = Result(answer.compute_us * 1e-6, answer.failed, dict(answer.reasons or {}), answer)
+        self._apply(self.stage.replica_done(number, result, now), now)
+
+    def replica_died(self, number: int, outside: bool, detail: str) -> None:
+        if number in self._loading:
+            self._loading.discard(number)
+            self.problem = detail
+        self.telemetry.tally.replica_restarts += 1
+        now = self._loop.time()
+        self._apply(self.stage.replica_died(number, now, outside, detail), now)
+        self.changed.set()
+
+    # what the state machine asks for
+
+    def _apply(self, actions: list[Action], now: float) -> None:
+        for action in actions:
+            match action:
+                case Answer():
+                    self._answer(action, now)
+                case Send(number, batch):
+                    self.telemetry.sent(batch)
+                    payloads = [run.request.encoded(run) for run in batch.runs]
+                    self.replicas.send(number, wire.pack_batch([len(run) for run in batch.runs], payloads))
+                case Wake(at):
+                    self._wake(at)
+                case Start(number, variant, cores, delay_s):
+                    self._loading.add(number)
+                    self.replicas.start(number, self._wish(variant, cores), delay_s)
+                case Stop(number):
+                    self._loading.discard(number)
+                    self.replicas.stop(number)
+                case Resize(number, cores):
+                    self.replicas.send(number, wire.pack_json(Kind.RESIZE, {"cores": cores}))
+        if self.stage.draining and self.stage.idle:
+            self.changed.set()
+
+    def _answer(self, answer: Answer, now: float) -> None:
+        request: Request = answer.run.request
+        self.telemetry.answer(answer, now)
+        self._let_go(request, len(answer.run))
+        request.owner.answered(request, answer)
+
+    def _let_go(self, request: Request, rows: int) -> None:
+        request.left -= rows
+        self.held_rows -= rows
+        if not request.left:
+            self.held_bytes -= request.size
+        if not self._room.is_set() and not self.full:
+            self._room.set()
+
+    def _wake(self, at: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= at and not self._timer.cancelled():
+                return  # an earlier tick asks again
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        self._apply(self.stage.tick(now), now)
+
+    def _wish(self, variant: Variant, cores: int) -> dict[str, Any]:
+        return {
+            "operator": self.operator,
+            "name": variant.name,
+            "accuracy": variant.accuracy,
+            "options": dict(variant.options),
+            "version": variant.version or None,
+            "repository": str(self._repository),
+            "cores": cores,
+        }

@@ -1,0 +1,79 @@
+"""Prometheus metrics, read from the stages' telemetry when somebody asks; serving does no work for them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+import numpy as np
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from operators.hosted import HostedStage
+from operators.serving import Serving
+from operators.telemetry import LEAST_MS, RATIO, Histogram
+
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0)
+LABELS = ["pipeline", "stage"]
+
+
+class StageMetrics(Collector):
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("sluice_build_info", "Always 1", labels=["version", "python"])
+        build.add_metric(["0.1.0", platform.python_version()], 1)
+        yield build
+        yield from self._counters()
+        yield from self._gauges()
+        for name, text in (("queue", "Rows' wait for a replica"), ("compute", "Time of the row's batch in the operator"), ("total", "Rows' time in the service")):
+            family = HistogramMetricFamily(f"sluice_stage_{name}_seconds", text, labels=LABELS)
+            for hosted in self._stages():
+                histogram: Histogram = getattr(hosted.telemetry, f"{name}_ms")
+                family.add_metric(self._labels(hosted), buckets_of(histogram), histogram.sum_ms / 1e3)
+            yield family
+
+    def _counters(self) -> Iterator[Metric]:
+        rows = CounterMetricFamily("sluice_stage_rows", "Rows by what became of them", labels=[*LABELS, "outcome"])
+        arrivals = CounterMetricFamily("sluice_stage_arrivals", "Rows that arrived", labels=LABELS)
+        batches = CounterMetricFamily("sluice_stage_batches", "Batches by why they were released", labels=[*LABELS, "released"])
+        batch_rows = CounterMetricFamily("sluice_stage_batch_rows", "Rows in batches", labels=LABELS)
+        restarts = CounterMetricFamily("sluice_stage_replica_restarts", "Replicas that died", labels=LABELS)
+        for hosted in self._stages():
+            labels, tally = self._labels(hosted), hosted.telemetry.tally
+            outcomes = {"ok": tally.answered - tally.late, "late": tally.late, "failed": tally.failed, "expired": tally.expired}
+            for outcome, count in outcomes.items():
+                rows.add_metric([*labels, outcome], count)
+            for reason, count in tally.released.items():
+                batches.add_metric([*labels, reason], count)
+            arrivals.add_metric(labels, tally.arrivals)
+            batch_rows.add_metric(labels, tally.batch_rows)
+            restarts.add_metric(labels, tally.replica_restarts)
+        yield from (rows, arrivals, batches, batch_rows, restarts)
+
+    def _gauges(self) -> Iterator[Metric]:
+        replicas = GaugeMetricFamily("sluice_stage_replicas", "Replicas by state", labels=[*LABELS, "state"])
+        queued = GaugeMetricFamily("sluice_stage_queued_rows", "Rows waiting for a replica", labels=LABELS)
+        in_flight = GaugeMetricFamily("sluice_stage_in_flight_rows", "Rows that replicas work on", labels=LABELS)
+        for hosted in self._stages():
+            labels, stage = self._labels(hosted), hosted.stage
+            replicas.add_metric([*labels, "ready"], stage.ready)
+            replicas.add_metric([*labels, "wanted"], stage.setting.replicas)
+            queued.add_metric(labels, stage.queued)
+            in_flight.add_metric(labels, stage.in_flight)
+        yield from (replicas, queued, in_flight)
+
+    def _stages(self) -> list[HostedStage]:
+        return list(self._serving.stages.values())
+
+    def _labels(self, hosted: HostedStage) -> list[str]:
+        return [self._serving.pipeline.name, hosted.spec.name]
+
+
+def buckets_of(histogram: Histogram) -> list[tuple[str, float]]:
+    """Cumulative counts at BUCKETS_S; a bin belongs to the first bound that is above its own upper bound."""
+    bounds = LEAST_MS * RATIO ** np.arange(1, len(histogram.counts) + 1) / 1e3
+    cumulative = np.concatenate([[0], np.cumsum(histogram.counts)])
+    at = np.searchsorted(bounds, BUCKETS_S, "right")
+    return [(str(bound), float(cumulative[n])) for bound, n in zip(BUCKETS_S, at, strict=True)] + [("+Inf", float(cumulative[-1]))]

@@ -1,0 +1,57 @@
+"""The protocol's service for grpc: which call takes and answers which message, for servers and for clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from operators.protocol import inference_pb2 as pb
+
+SERVICE = "inference.GRPCInferenceService"
+UNARY = {
+    "ServerLive": (pb.ServerLiveRequest, pb.ServerLiveResponse),
+    "ServerReady": (pb.ServerReadyRequest, pb.ServerReadyResponse),
+    "ModelReady": (pb.ModelReadyRequest, pb.ModelReadyResponse),
+    "ServerMetadata": (pb.ServerMetadataRequest, pb.ServerMetadataResponse),
+    "ModelMetadata": (pb.ModelMetadataRequest, pb.ModelMetadataResponse),
+    "ModelInfer": (pb.ModelInferRequest, pb.ModelInferResponse),
+}
+STREAM = "ModelStreamInfer"
+
+
+def handler(implementation: Any) -> grpc.GenericRpcHandler:
+    """Serves the methods of `implementation` that are named like the calls."""
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            getattr(implementation, name),
+            request_deserializer=request.FromString,
+            response_serializer=response.SerializeToString,
+        )
+        for name, (request, response) in UNARY.items()
+    }
+    handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
+        getattr(implementation, STREAM),
+        request_deserializer=pb.ModelInferRequest.FromString,
+        response_serializer=pb.ModelStreamInferResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+
+class Stub:
+    """The calls over a channel, of grpc or grpc.aio."""
+
+    def __init__(self, channel: Any) -> None:
+        for name, (request, response) in UNARY.items():
+            call = channel.unary_unary(
+                f"/{SERVICE}/{name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            )
+            setattr(self, name, call)
+        self.ModelStreamInfer = channel.stream_stream(
+            f"/{SERVICE}/{STREAM}",
+            request_serializer=pb.ModelInferRequest.SerializeToString,
+            response_deserializer=pb.ModelStreamInferResponse.FromString,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)

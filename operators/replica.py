@@ -1,0 +1,175 @@
+"""The replica process: loads one operator and answers batches until its socket closes.
+
+`python -m operators.replica FD` is started by the service with one end of a socket pair. It dies with the service: the kernel kills
+it when its parent ends. It imports nothing heavy by itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from operators import repository, wire
+from operators.operator import Operator, RowError, Variant
+from operators.protocol import rows as bytes_rows
+from operators.wire import AnswerFrame, Frame, Kind
+
+PR_SET_PDEATHSIG = 1
+DETAIL_MAX = 500  # characters of an exception that travel with a row
+
+Answers = list[bytes | list[bytes] | RowError]
+
+
+class LoadError(Exception):
+    """The operator cannot be loaded; the text says why and what to do."""
+
+
+def main(fd: int, parent: int) -> None:
+    die_with_parent(parent)
+    peer = socket.socket(fileno=fd)
+    incoming = wire.Incoming()
+    operator: Operator | None = None
+    while chunk := peer.recv(wire.CHUNK):
+        for frame in incoming.frames(chunk):
+            if frame.kind is Kind.BATCH:
+                assert operator is not None
+                _send(peer, answer(operator, frame))
+            elif frame.kind is Kind.RESIZE:
+                assert operator is not None
+                resize(operator, int(frame.json()["cores"]))
+            elif frame.kind is Kind.LOAD:
+                operator = _loaded(peer, frame)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ctrl-C and SIGTERM go to the whole process group; the service decides when its replicas end."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _loaded(peer: socket.socket, frame: Frame) -> Operator:
+    try:
+        operator = load(frame.json())
+    except Exception as error:
+        text = str(error) if isinstance(error, LoadError) else traceback.format_exc()
+        _send(peer, wire.pack_json(Kind.BROKEN, {"error": text}))
+        raise SystemExit(3) from error
+    facts = {"version": operator.variant.version, "fans_out": operator.fans_out, "model": operator.model}
+    _send(peer, wire.pack_json(Kind.READY, facts))
+    return operator
+
+
+def load(wish: dict[str, Any]) -> Operator:
+    """wish: operator ("module:Class"), name, accuracy, options, version (None = newest), repository, cores."""
+    kind = find_class(wish["operator"])
+    variant = Variant(wish["name"], wish["accuracy"], wish["options"], wish["version"] or "1")
+    if kind.model is not None:
+        variant = repository.resolve(Path(wish["repository"]), kind.model, variant, wish["version"])
+    limit_threads(wish["cores"])
+    operator = kind(variant, wish["cores"])
+    limit_threads(wish["cores"])
+    return operator
+
+
+def find_class(spec: str) -> type[Operator]:
+    module_name, _, class_name = spec.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise LoadError(f"operator {spec}: no module named {error.name!r}; is it installed, or beside the pipeline file?") from error
+    kind = getattr(module, class_name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Operator)):
+        names = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Operator)]
+        raise LoadError(f"operator {spec}: {module_name} has no operator class {class_name!r}; it has {', '.join(names) or 'none'}")
+    return kind
+
+
+def limit_threads(cores: int) -> None:
+    """Of torch, when the operator imported it; the environment's limits were set before this process began."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(cores)
+
+
+def resize(operator: Operator, cores: int) -> None:
+    limit_threads(cores)
+    operator.resize(cores)
+
+
+def answer(operator: Operator, frame: Frame) -> list[wire.Buffer]:
+    counts, tensor = wire.unpack_batch(frame)
+    rows = bytes_rows.decode(tensor, frame.rows)
+    began = perf_counter_ns()
+    answers = infer(operator, rows)
+    compute_us = (perf_counter_ns() - began) // 1000
+    return wire.pack_answer(frame.rows, encoded(answers, counts, compute_us, operator.fans_out))
+
+
+def infer(operator: Operator, rows: Sequence[bytes]) -> Answers:
+    """The operator's answers; where it raises, the batch is halved until the row at fault is alone."""
+    try:
+        return checked(operator, list(operator.infer(rows)), len(rows))
+    except Exception as error:
+        if len(rows) == 1:
+            return [RowError("operator-error", f"{type(error).__name__}: {error}"[:DETAIL_MAX])]
+        middle = len(rows) // 2
+        return infer(operator, rows[:middle]) + infer(operator, rows[middle:])
+
+
+def checked(operator: Operator, answers: Answers, count: int) -> Answers:
+    name = type(operator).__name__
+    if len(answers) != count:
+        raise TypeError(f"{name}.infer answered {len(answers)} of {count} rows")
+    wanted: type = list if operator.fans_out else bytes
+    strange = set(map(type, answers)) - {wanted, RowError}
+    if strange:
+        raise TypeError(f"{name}.infer answered a {strange.pop().__name__} where a {wanted.__name__} is wanted")
+    if operator.fans_out and not all(type(child) is bytes for row in answers if type(row) is list for child in row):
+        raise TypeError(f"{name}.infer answered a list that holds something else than bytes")
+    return answers
+
+
+def encoded(answers: Answers, counts: list[int], compute_us: int, fans_out: bool) -> AnswerFrame:
+    errors = {at: row for at, row in enumerate(answers) if type(row) is RowError} if RowError in set(map(type, answers)) else {}
+    failed = children = None
+    if errors:
+        failed = np.zeros(len(answers), np.uint8)
+        failed[list(errors)] = 2
+    if fans_out:
+        children = np.array([len(row) if type(row) is list else 0 for row in answers], np.int32)
+    payloads, at = [], 0
+    for count in counts:
+        part: Any = answers[at : at + count] if len(counts) > 1 else answers
+        at += count
+        if errors:
+            part = [row for row in part if type(row) is not RowError]
+        if fans_out:
+            part = [child for row in part for child in row]
+        payloads.append(bytes_rows.encode(part))
+    reasons = {at: f"{error.reason}: {error.detail}" for at, error in errors.items()}
+    payload = payloads[0] if len(payloads) == 1 else b"".join(payloads)
+    return AnswerFrame(compute_us, list(map(len, payloads)), memoryview(payload), failed, children, reasons)
+
+
+def _send(peer: socket.socket, buffers: list[wire.Buffer]) -> None:
+    outgoing = wire.Outgoing()
+    outgoing.add(buffers)
+    outgoing.send(peer)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

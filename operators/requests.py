@@ -1,0 +1,174 @@
+"""Requests and answers between the protocol's messages and the rows of a stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.protocol import inference_pb2 as pb
+from operators.protocol import rows as bytes_rows
+from operators.protocol.rows import RowsError, RowTable
+from operators.queue import Run
+from operators.stage import Answer
+from operators.wire import AnswerFrame
+
+Outputs = list[tuple[str, str, int, bytes]]  # name, type, length, content
+
+
+class RequestError(ValueError):
+    """The client's mistake; the text says what to mend."""
+
+
+class Owner(Protocol):
+    """Who waits for a request's answers: a stream or a unary call."""
+
+    def answered(self, request: Request, answer: Answer) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """deadlines in seconds of the service's clock; `left` rows are still unanswered."""
+
+    stage: str
+    id: str
+    table: RowTable
+    deadlines: NDArray[np.float64]
+    keep: NDArray[np.bool_] | None
+    owner: Owner
+    left: int
+
+    @property
+    def size(self) -> int:
+        return len(self.table.raw)
+
+    def encoded(self, run: Run) -> memoryview | bytes:
+        """A run's rows as they go to a replica."""
+        if run.adjacent:
+            first = int(run.rows[0])
+            return self.table.span(first, first + len(run))
+        return self.table.gather(run.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the proxy should heed."""
+
+    window: int
+    batch: int
+    back_off_ms: int
+
+
+def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_deadline_s: float) -> Request:
+    """offset_s: the service's clock less Unix time."""
+    names = [tensor.name for tensor in message.inputs]
+    if "rows" not in names:
+        raise RequestError(f"inputs are {names or 'missing'}; send a BYTES tensor named 'rows'")
+    raws = _contents(message)
+    rows = names.index("rows")
+    count = _count(message.inputs[rows], "BYTES", None)
+    try:
+        table = RowTable(raws[rows], count)
+    except RowsError as error:
+        raise RequestError(f"input 'rows': {error}") from error
+    deadlines, keep = None, None
+    for tensor, raw in zip(message.inputs, raws, strict=True):
+        if tensor.name == "deadline_ms":
+            deadlines = _vector(tensor, raw, "INT64", "<i8", count) * 1e-3 + offset_s
+        elif tensor.name == "keep":
+            keep = _vector(tensor, raw, "BOOL", "?", count)
+        elif tensor.name == "min_accuracy":
+            _vector(tensor, raw, "FP32", "<f4", count)
+    if deadlines is None:
+        deadlines = np.full(count, default_deadline_s)
+    return Request(message.model_name, message.id, table, deadlines, keep, owner, count)
+
+
+def _contents(message: pb.ModelInferRequest) -> list[bytes]:
+    if message.raw_input_contents:
+        if len(message.raw_input_contents) != len(message.inputs):
+            raise RequestError(f"{len(message.inputs)} inputs but {len(message.raw_input_contents)} raw_input_contents; send one for each")
+        return list(message.raw_input_contents)
+    return [_typed(tensor) for tensor in message.inputs]
+
+
+def _typed(tensor: pb.ModelInferRequest.InferInputTensor) -> bytes:
+    contents = tensor.contents
+    if tensor.datatype == "BYTES":
+        return bytes_rows.encode(contents.bytes_contents)
+    if tensor.datatype == "INT64":
+        return np.array(contents.int64_contents, "<i8").tobytes()
+    if tensor.datatype == "BOOL":
+        return np.array(contents.bool_contents, "?").tobytes()
+    return np.array(contents.fp32_contents, "<f4").tobytes()
+
+
+def _count(tensor: pb.ModelInferRequest.InferInputTensor, datatype: str, count: int | None) -> int:
+    if tensor.datatype != datatype:
+        raise RequestError(f"input '{tensor.name}' is {tensor.datatype or 'untyped'}; send {datatype}")
+    shape = list(tensor.shape)
+    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 1:
+        raise RequestError(f"input '{tensor.name}' has shape {shape}; send [rows], at least one")
+    if count is not None and shape[0] != count:
+        raise RequestError(f"input '{tensor.name}' has {shape[0]} values for {count} rows; send one per row")
+    return shape[0]
+
+
+def _vector(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes, datatype: str, dtype: str, count: int) -> NDArray[Any]:
+    _count(tensor, datatype, count)
+    if len(raw) != count * np.dtype(dtype).itemsize:
+        raise RequestError(f"input '{tensor.name}' has {len(raw)} bytes; {count} rows of {datatype} take {count * np.dtype(dtype).itemsize}")
+    return np.frombuffer(raw, dtype)
+
+
+def results(answer: Answer) -> tuple[bytes, NDArray[np.int32] | None, int]:
+    """The answer's results: BYTES tensor, children per row, number of results."""
+    answered = len(answer.run) - len(answer.reasons)
+    if answer.result is None:
+        return b"", None, 0
+    frame: AnswerFrame = answer.result.payload
+    begin = sum(frame.sizes[: answer.part])
+    payload = bytes(frame.payload[begin : begin + frame.sizes[answer.part]])
+    if frame.children is None:
+        return payload, None, answered
+    children = frame.children[answer.first : answer.first + len(answer.run)]
+    return payload, children, int(children.sum())
+
+
+def response(request: Request, answer: Answer, control: Control) -> pb.ModelStreamInferResponse:
+    count = len(answer.run)
+    queue_us = np.full(count, min(answer.queue_s * 1e6, 2**31 - 1), "<i4")
+    outputs: Outputs = [
+        ("row", "INT32", count, answer.run.rows.astype("<i4", copy=False).tobytes()),
+        ("status", "UINT8", count, answer.status.tobytes()),
+        ("queue_us", "INT32", count, queue_us.tobytes()),
+    ]
+    payload, children, number = results(answer)
+    outputs.append(("rows", "BYTES", number, payload))
+    if children is not None:
+        outputs.append(("children", "INT32", count, children.astype("<i4", copy=False).tobytes()))
+    if answer.reasons:
+        outputs.append(("reason", "BYTES", len(answer.reasons), bytes_rows.encode([reason.encode() for reason in answer.reasons])))
+    message = pb.ModelStreamInferResponse()
+    filled(message.infer_response, request, answer, outputs)
+    parameters = message.infer_response.parameters
+    parameters["window"].int64_param = control.window
+    parameters["batch"].int64_param = control.batch
+    parameters["back_off_ms"].int64_param = control.back_off_ms
+    return message
+
+
+def filled(message: pb.ModelInferResponse, request: Request, answer: Answer, outputs: Outputs) -> pb.ModelInferResponse:
+    message.model_name = request.stage
+    message.model_version = answer.variant.version
+    message.id = request.id
+    for name, datatype, length, content in outputs:
+        message.outputs.add(name=name, datatype=datatype, shape=(length,))
+        message.raw_output_contents.append(content)
+    parameters = message.parameters
+    parameters["variant"].string_param = answer.variant.name
+    parameters["version"].string_param = answer.variant.version
+    parameters["compute_us"].int64_param = int(answer.result.compute_s * 1e6) if answer.result else 0
+    return message

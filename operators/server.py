@@ -1,0 +1,266 @@
+"""The Open Inference Protocol over gRPC, in front of the hosted stages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import numpy as np
+
+from operators import requests
+from operators.hosted import HostedStage
+from operators.protocol import calls
+from operators.protocol import inference_pb2 as pb
+from operators.protocol.rows import decode, encode
+from operators.requests import Request, RequestError
+from operators.serving import Serving
+from operators.stage import Answer
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES_MAX = 64 << 20
+OPTIONS = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+]
+PLATFORM = "sluice"
+COUNTERS = ("received", "in_flight", "waiting")
+
+
+class InferenceServer:
+    """The calls, by their names in the protocol."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._streams: set[_Stream] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def stop_reading(self) -> None:
+        """Streams take no further request; what they sent is still answered."""
+        for stream in self._streams:
+            stream.stop_reading()
+
+    async def flushed(self) -> None:
+        """Waits until all answers are handed to gRPC, then ends the streams."""
+        await asyncio.gather(*(stream.finished() for stream in list(self._streams)))
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Any) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self._serving.ready)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
+        hosted = self._serving.stages.get(request.name)
+        return pb.ModelReadyResponse(ready=hosted is not None and hosted.stage.ready > 0)
+
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(name=PLATFORM, version="0.1.0", extensions=["model_stream_infer"])
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
+        hosted = self._serving.stages.get(request.name)
+        if hosted is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, self._no_stage(request.name))
+        assert hosted is not None
+        return pb.ModelMetadataResponse(**metadata(hosted))
+
+    async def ModelInfer(self, message: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+        hosted = self._serving.stages.get(message.model_name)
+        if hosted is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, self._no_stage(message.model_name))
+        assert hosted is not None
+        if hosted.full:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"stage {message.model_name} holds all the rows it may; try again later")
+        if self._serving.stopping:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the service is stopping")
+        call = _Unary(self._loop)
+        try:
+            request = self._read(message, call)
+        except RequestError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        hosted.submit(request)
+        try:
+            await call.done
+        except asyncio.CancelledError:
+            hosted.forget(call)
+            raise
+        if call.failures():
+            await context.abort(grpc.StatusCode.INTERNAL, "; ".join(call.failures()))
+        return call.response(request)
+
+    async def ModelStreamInfer(self, messages: AsyncIterator[pb.ModelInferRequest], context: Any) -> None:
+        stream = _Stream(self._serving, context)
+        self._streams.add(stream)
+        reader = asyncio.ensure_future(self._read_stream(messages, stream))
+        try:
+            await stream.write_all(reader)
+        finally:
+            reader.cancel()
+            self._streams.discard(stream)
+            for hosted in self._serving.stages.values():
+                hosted.forget(stream)
+        if self._serving.stopping:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the service is stopping")
+
+    async def _read_stream(self, messages: AsyncIterator[pb.ModelInferRequest], stream: _Stream) -> None:
+        async for message in messages:
+            if stream.stopped:
+                return
+            hosted = self._serving.stages.get(message.model_name)
+            if hosted is None:
+                stream.refuse(message.id, self._no_stage(message.model_name))
+                continue
+            if hosted.full:
+                await hosted.room()
+            try:
+                request = self._read(message, stream)
+            except RequestError as error:
+                stream.refuse(message.id, str(error))
+                continue
+            self._count_proxy(message, hosted)
+            stream.waiting += request.table.count
+            hosted.submit(request)
+
+    def _read(self, message: pb.ModelInferRequest, owner: requests.Owner) -> Request:
+        now = self._loop.time()
+        return requests.read(message, owner, now - time.time(), now + self._serving.pipeline.slo_ms * 1e-3)
+
+    def _count_proxy(self, message: pb.ModelInferRequest, hosted: HostedStage) -> None:
+        parameters = message.parameters
+        if "proxy" in parameters:
+            counters = {name: parameters[name].int64_param for name in COUNTERS if name in parameters}
+            hosted.telemetry.proxy(parameters["proxy"].string_param, counters, self._loop.time())
+
+    def _no_stage(self, name: str) -> str:
+        return f"no stage {name!r} here; pipeline {self._serving.pipeline.name} has {', '.join(self._serving.stages)}"
+
+
+class _Stream:
+    """One proxy's stream: its answers, in the order they come."""
+
+    def __init__(self, serving: Serving, context: Any) -> None:
+        self.waiting = 0
+        self.stopped = False
+        self._serving = serving
+        self._context = context
+        self._outbox: deque[pb.ModelStreamInferResponse] = deque()
+        self._news = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        self.waiting -= len(answer.run)
+        control = self._serving.stages[request.stage].control()
+        self._say(requests.response(request, answer, control))
+
+    def refuse(self, request_id: str, text: str) -> None:
+        message = pb.ModelStreamInferResponse(error_message=text)
+        message.infer_response.id = request_id
+        self._say(message)
+
+    def _say(self, message: pb.ModelStreamInferResponse) -> None:
+        self._outbox.append(message)
+        self._news.set()
+
+    def stop_reading(self) -> None:
+        self.stopped = True
+        self._news.set()
+
+    async def finished(self) -> None:
+        await self._ended.wait()
+
+    async def write_all(self, reader: asyncio.Future[None]) -> None:
+        """Until the client has sent all and has every answer."""
+        reader.add_done_callback(lambda _: self._news.set())
+        try:
+            while True:
+                self._news.clear()
+                while self._outbox:
+                    await self._context.write(self._outbox.popleft())
+                if (reader.done() or self.stopped) and not self.waiting and not self._outbox:
+                    break
+                if not self._outbox:
+                    await self._news.wait()
+            if reader.done():
+                reader.result()
+        finally:
+            self._ended.set()
+
+
+class _Unary:
+    """One call: gathers the answers of its rows."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.done: asyncio.Future[None] = loop.create_future()
+        self._answers: list[Answer] = []
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        self._answers.append(answer)
+        if not request.left and not self.done.done():
+            self.done.set_result(None)
+
+    def failures(self) -> list[str]:
+        found: list[str] = []
+        for answer in self._answers:
+            at = [row for row, status in zip(answer.run.rows.tolist(), answer.status.tolist(), strict=True) if status >= 2]
+            found += [f"row {row}: {reason}" for row, reason in zip(at, answer.reasons, strict=True)]
+        return sorted(found)
+
+    def response(self, request: Request) -> pb.ModelInferResponse:
+        """All rows in the request's order."""
+        count = request.table.count
+        row_results: list[list[bytes]] = [[] for _ in range(count)]
+        fans_out = False
+        for answer in self._answers:
+            payload, children, number = requests.results(answer)
+            values = iter(decode(payload, number))
+            fans_out = children is not None
+            counts = children.tolist() if children is not None else [1] * len(answer.run)
+            for row, many in zip(answer.run.rows.tolist(), counts, strict=True):
+                row_results[row] = [next(values) for _ in range(many)]
+        flat = [value for values in row_results for value in values]
+        outputs: requests.Outputs = [("rows", "BYTES", len(flat), encode(flat))]
+        if fans_out:
+            outputs.append(("children", "INT32", count, np.array([len(values) for values in row_results], "<i4").tobytes()))
+        return requests.filled(pb.ModelInferResponse(), request, self._answers[0], outputs)
+
+
+def metadata(hosted: HostedStage) -> dict[str, Any]:
+    """As the protocol wants it, over gRPC and HTTP."""
+    outputs = [{"name": "rows", "datatype": "BYTES", "shape": [-1]}]
+    if hosted.spec.fan_out:
+        outputs.append({"name": "children", "datatype": "INT32", "shape": [-1]})
+    return {
+        "name": hosted.spec.name,
+        "versions": [hosted.stage.setting.variant.version],
+        "platform": PLATFORM,
+        "inputs": [
+            {"name": "rows", "datatype": "BYTES", "shape": [-1]},
+            {"name": "deadline_ms", "datatype": "INT64", "shape": [-1]},
+            {"name": "min_accuracy", "datatype": "FP32", "shape": [-1]},
+            {"name": "keep", "datatype": "BOOL", "shape": [-1]},
+        ],
+        "outputs": outputs,
+    }
+
+
+def build(server: InferenceServer, address: str, unix: str | None = None) -> tuple[grpc.aio.Server, int]:
+    """A server bound to the address, and to a Unix socket where a path is given; with the port it got. Started by the caller."""
+    rpc = grpc.aio.server(options=OPTIONS)
+    rpc.add_generic_rpc_handlers((calls.handler(server),))
+    try:
+        port = rpc.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen for gRPC on {address}; is another service running there? choose --grpc-port") from error
+    if unix is not None:
+        try:
+            rpc.add_insecure_port(f"unix:{unix}")
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on the socket {unix}; is its directory there and writable?") from error
+    return rpc, port
