@@ -22,7 +22,7 @@ SCENE_BYTES = SCENE_HEIGHT * SCENE_WIDTH
 SCENE_MOST_DIGITS = 5
 INK = 14  # grey levels of a scene for one level of a digit, so that 16 becomes 224
 SCALE = 2  # pixels of a scene for one pixel of a digit
-GAP = 2  # pixels between two digits at least
+FAINT = 1  # levels of a digit that count as no ink at its sides
 
 SPLIT_SEED = 20
 
@@ -69,8 +69,8 @@ def compose_scene(rng: np.random.Generator, source: Digits, count: int | None = 
         count = int(rng.integers(0, SCENE_MOST_DIGITS + 1))
     canvas = np.zeros((SCENE_HEIGHT, SCENE_WIDTH), dtype=np.float32)
     picked = rng.integers(0, len(source), size=count)
-    for index, left in zip(picked, _lefts(rng, count), strict=True):
-        drawn = enlarge(source.images[index].reshape(DIGIT_SIDE, DIGIT_SIDE))
+    drawings = [enlarge(trimmed(source.images[index])) for index in picked]
+    for drawn, left in zip(drawings, _lefts(rng, drawings), strict=True):
         top = int(rng.integers(0, SCENE_HEIGHT - drawn.shape[0] + 1))
         canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn * INK
     noise = rng.normal(0.0, 6.0, canvas.shape) + 10.0
@@ -84,14 +84,20 @@ def compose_scenes(seed: int, source: Digits, count: int) -> list[Scene]:
     return [compose_scene(rng, source) for _ in range(count)]
 
 
+def trimmed(image: np.ndarray) -> np.ndarray:
+    """A digit, 8 rows, without the empty columns beside it."""
+    square = image.reshape(DIGIT_SIDE, DIGIT_SIDE)
+    inked = np.flatnonzero((square > FAINT).any(axis=0))
+    return square[:, inked[0] : inked[-1] + 1]
+
+
 def enlarge(image: np.ndarray) -> np.ndarray:
     """Each pixel as a square of SCALE x SCALE pixels."""
     return image.repeat(SCALE, axis=0).repeat(SCALE, axis=1).astype(np.float32)
 
 
-def _lefts(rng: np.random.Generator, count: int) -> list[int]:
-    """Left edges, ascending: the free pixels are dealt out at random before, between and after the digits."""
-    wide = DIGIT_SIDE * SCALE
-    free = SCENE_WIDTH - count * wide - max(count - 1, 0) * GAP
-    cuts = np.sort(rng.integers(0, free + 1, size=count))
-    return [int(cut) + index * (wide + GAP) for index, cut in enumerate(cuts)]
+def _lefts(rng: np.random.Generator, drawings: list[np.ndarray]) -> list[int]:
+    """Left edges, ascending: the free columns are dealt out at random before, between and behind the digits, so some touch."""
+    widths = [drawn.shape[1] for drawn in drawings]
+    cuts = np.sort(rng.integers(0, SCENE_WIDTH - sum(widths) + 1, size=len(widths)))
+    return [int(cut) + sum(widths[:index]) for index, cut in enumerate(cuts)]

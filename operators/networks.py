@@ -31,7 +31,7 @@ class Mlp(nn.Module):
 
 
 class Cnn(nn.Module):
-    def __init__(self, width: int = 8) -> None:
+    def __init__(self, width: int = 5) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(1, width, 3, padding=1),

@@ -39,7 +39,7 @@ RECIPES = {
     "linear": Recipe("linear", 30, 0.01),
     "mlp": Recipe("mlp", 60, 0.01),
     "cnn": Recipe("cnn", 24, 0.005, 0.01),
-    "ensemble": Recipe("ensemble", 20, 0.005, 0.01),
+    "ensemble": Recipe("ensemble", 24, 0.005, 0.01),
 }
 
 
