@@ -24,6 +24,7 @@ ROWS_HELD_MAX = 200_000
 BYTES_HELD_MAX = 256 << 20
 GATHER_S = 0.002  # a proxy gathers the rows of about this long
 GATHER_MAX = 512
+CONTROL_S = 0.001
 WINDOW_ROWS = 8192
 CALM = 0.5  # share of the limits below which proxies have their whole window
 
@@ -48,6 +49,8 @@ class HostedStage:
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._loading: set[int] = set()
+        self._control_due = 0.0
+        self._control = Control(stage.setting.window, 1, 0)
 
     # requests
 
@@ -78,7 +81,14 @@ class HostedStage:
             await self._room.wait()
 
     def control(self) -> Control:
-        setting, rate = self.stage.setting, self.stage.rate.at(self._loop.time())
+        """As of the last millisecond or so; every answer asks."""
+        now = self._loop.time()
+        if now >= self._control_due:
+            self._control, self._control_due = self._control_now(now), now + CONTROL_S
+        return self._control
+
+    def _control_now(self, now: float) -> Control:
+        setting, rate = self.stage.setting, self.stage.rate.at(now)
         filled = max(self.held_rows / ROWS_HELD_MAX, self.held_bytes / BYTES_HELD_MAX)
         batch = min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
         if filled <= CALM:

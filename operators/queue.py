@@ -140,16 +140,18 @@ class EdfQueue:
         return gone
 
     def _interleaved(self, run: Run, n: int) -> list[Run]:
-        runs, least = [run], run.deadlines[:n]
-        while self._heap and (len(least) < n or self._heap[0][0] <= least[-1]):
+        runs, rows = [run], len(run)
+        bound = run.deadlines[n - 1] if rows >= n else None  # the n-th least deadline is not later
+        while self._heap and (bound is None or self._heap[0][0] <= bound):
             run = self._pop()
             runs.append(run)
-            least = np.concatenate([least, run.deadlines[:n]])
-            if len(least) > n:
-                least = np.partition(least, n - 1)[:n]
-            else:
-                least.sort()
-        last = least[-1]  # the n-th least deadline
+            rows += len(run)
+            if bound is None and rows >= n:
+                bound = max(run.deadlines[-1] for run in runs)
+            elif bound is not None and len(run) >= n:
+                bound = min(bound, run.deadlines[n - 1])
+        n = min(n, rows)
+        last = np.partition(np.concatenate([run.deadlines[:n] for run in runs]), n - 1)[n - 1]
         below = [int(np.searchsorted(run.deadlines, last, "left")) for run in runs]
         left = n - sum(below)
         counts = dict(zip((run.sequence for run in runs), below, strict=True))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.protocol import encoding
 from operators.protocol import inference_pb2 as pb
 from operators.protocol import rows as bytes_rows
 from operators.protocol.rows import RowsError, RowTable
@@ -15,7 +16,7 @@ from operators.queue import Run
 from operators.stage import Answer
 from operators.wire import AnswerFrame
 
-Outputs = list[tuple[str, str, int, bytes]]  # name, type, length, content
+Outputs = list[tuple[str, str, int, bytes | memoryview]]  # name, type, length, content
 
 
 class RequestError(ValueError):
@@ -123,52 +124,51 @@ def _vector(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes, datatype:
     return np.frombuffer(raw, dtype)
 
 
-def results(answer: Answer) -> tuple[bytes, NDArray[np.int32] | None, int]:
+def results(answer: Answer) -> tuple[bytes | memoryview, NDArray[np.int32] | None, int]:
     """The answer's results: BYTES tensor, children per row, number of results."""
     answered = len(answer.run) - len(answer.reasons)
     if answer.result is None:
         return b"", None, 0
     frame: AnswerFrame = answer.result.payload
     begin = sum(frame.sizes[: answer.part])
-    payload = bytes(frame.payload[begin : begin + frame.sizes[answer.part]])
+    payload = frame.payload[begin : begin + frame.sizes[answer.part]]
     if frame.children is None:
         return payload, None, answered
     children = frame.children[answer.first : answer.first + len(answer.run)]
     return payload, children, int(children.sum())
 
 
-def response(request: Request, answer: Answer, control: Control) -> pb.ModelStreamInferResponse:
-    count = len(answer.run)
+def response(request: Request, answer: Answer, control: Control) -> bytes:
+    """A ModelStreamInferResponse, serialised."""
+    run, variant = answer.run, answer.variant
+    count = len(run)
     queue_us = np.full(count, min(answer.queue_s * 1e6, 2**31 - 1), "<i4")
+    payload, children, number = results(answer)
     outputs: Outputs = [
-        ("row", "INT32", count, answer.run.rows.astype("<i4", copy=False).tobytes()),
+        ("row", "INT32", count, run.rows.tobytes()),
         ("status", "UINT8", count, answer.status.tobytes()),
         ("queue_us", "INT32", count, queue_us.tobytes()),
+        ("rows", "BYTES", number, payload),
     ]
-    payload, children, number = results(answer)
-    outputs.append(("rows", "BYTES", number, payload))
     if children is not None:
-        outputs.append(("children", "INT32", count, children.astype("<i4", copy=False).tobytes()))
+        outputs.append(("children", "INT32", count, children.tobytes()))
     if answer.reasons:
         outputs.append(("reason", "BYTES", len(answer.reasons), bytes_rows.encode([reason.encode() for reason in answer.reasons])))
-    message = pb.ModelStreamInferResponse()
-    filled(message.infer_response, request, answer, outputs)
-    parameters = message.infer_response.parameters
-    parameters["window"].int64_param = control.window
-    parameters["batch"].int64_param = control.batch
-    parameters["back_off_ms"].int64_param = control.back_off_ms
-    return message
+    numbers = {"window": control.window, "batch": control.batch, "back_off_ms": control.back_off_ms, "compute_us": _compute_us(answer)}
+    strings = {"variant": variant.name, "version": variant.version}
+    return encoding.stream_response(encoding.heads(request.stage, variant.version, request.id, strings, numbers), outputs)
 
 
-def filled(message: pb.ModelInferResponse, request: Request, answer: Answer, outputs: Outputs) -> pb.ModelInferResponse:
-    message.model_name = request.stage
-    message.model_version = answer.variant.version
-    message.id = request.id
+def unary_response(request: Request, answer: Answer, outputs: Outputs) -> pb.ModelInferResponse:
+    message = pb.ModelInferResponse(model_name=request.stage, model_version=answer.variant.version, id=request.id)
     for name, datatype, length, content in outputs:
         message.outputs.add(name=name, datatype=datatype, shape=(length,))
-        message.raw_output_contents.append(content)
-    parameters = message.parameters
-    parameters["variant"].string_param = answer.variant.name
-    parameters["version"].string_param = answer.variant.version
-    parameters["compute_us"].int64_param = int(answer.result.compute_s * 1e6) if answer.result else 0
+        message.raw_output_contents.append(bytes(content))
+    message.parameters["variant"].string_param = answer.variant.name
+    message.parameters["version"].string_param = answer.variant.version
+    message.parameters["compute_us"].int64_param = _compute_us(answer)
     return message
+
+
+def _compute_us(answer: Answer) -> int:
+    return int(answer.result.compute_s * 1e6) if answer.result is not None else 0

@@ -150,7 +150,7 @@ class _Stream:
         self.stopped = False
         self._serving = serving
         self._context = context
-        self._outbox: deque[pb.ModelStreamInferResponse] = deque()
+        self._outbox: deque[bytes] = deque()
         self._news = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -162,9 +162,9 @@ class _Stream:
     def refuse(self, request_id: str, text: str) -> None:
         message = pb.ModelStreamInferResponse(error_message=text)
         message.infer_response.id = request_id
-        self._say(message)
+        self._say(message.SerializeToString())
 
-    def _say(self, message: pb.ModelStreamInferResponse) -> None:
+    def _say(self, message: bytes) -> None:
         self._outbox.append(message)
         self._news.set()
 
@@ -228,7 +228,7 @@ class _Unary:
         outputs: requests.Outputs = [("rows", "BYTES", len(flat), encode(flat))]
         if fans_out:
             outputs.append(("children", "INT32", count, np.array([len(values) for values in row_results], "<i4").tobytes()))
-        return requests.filled(pb.ModelInferResponse(), request, self._answers[0], outputs)
+        return requests.unary_response(request, self._answers[0], outputs)
 
 
 def metadata(hosted: HostedStage) -> dict[str, Any]:

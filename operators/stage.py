@@ -35,6 +35,10 @@ BACK_OFF_S = 0.1
 BACK_OFF_MAX_S = 10.0
 
 
+_ALL_OK = np.zeros(4096, np.uint8)
+_ALL_OK.setflags(write=False)
+
+
 class Status(IntEnum):
     OK = 0
     LATE = 1
@@ -365,14 +369,17 @@ class Stage:
         answers: list[Action] = []
         first = all_late = 0
         for part, run in enumerate(batch.runs):
-            last = first + len(run)
-            passed = int(np.searchsorted(run.deadlines, now, "left"))  # rows whose deadline has gone by
-            status = np.zeros(len(run), np.uint8) if result.failed is None else result.failed[first:last].copy()
-            reasons: list[str] = []
+            count = len(run.rows)
+            last = first + count
+            late, reasons = 0, []
+            status = _ALL_OK[:count] if result.failed is None and count <= len(_ALL_OK) else _status(result, first, last)
+            if run.deadlines[0] < now:
+                status = status.copy()
+                passed = int(np.searchsorted(run.deadlines, now, "left"))  # rows whose deadline has gone by
+                status[:passed][status[:passed] == Status.OK] = Status.LATE
+                late = int(np.count_nonzero(status == Status.LATE))
             if result.reasons:
                 reasons = [result.reasons[at] for at in range(first, last) if at in result.reasons]
-            status[:passed][status[:passed] == Status.OK] = Status.LATE
-            late = passed if not reasons else int(np.count_nonzero(status == Status.LATE))
             all_late += late
             waited = batch.sent_at - run.arrived
             answers.append(Answer(run, status, late, len(reasons), waited, reasons, variant, result, part, first))
@@ -419,6 +426,10 @@ class Stage:
             return [self._unanswered(batch.runs[0], Status.FAILED, reason, variant, now)]
         self._suspects.append(suspect)
         return []
+
+
+def _status(result: Result, first: int, last: int) -> NDArray[np.uint8]:
+    return np.zeros(last - first, np.uint8) if result.failed is None else result.failed[first:last]
 
 
 def _halves(runs: list[Run], rows: int) -> tuple[list[Run], list[Run]]:

@@ -33,7 +33,7 @@ def handler(implementation: Any) -> grpc.GenericRpcHandler:
     handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
         getattr(implementation, STREAM),
         request_deserializer=pb.ModelInferRequest.FromString,
-        response_serializer=pb.ModelStreamInferResponse.SerializeToString,
+        response_serializer=None,  # answers come serialised
     )
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
