@@ -1,0 +1,117 @@
+"""Topics of a bench: filled beforehand, watched while a job writes, read back and checked row by row afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from bench.report import progress
+
+POLL_S = 0.5
+
+
+def fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes]) -> None:
+    """Appends events 0..count-1, each with the header `event-id` = its number, spread over the topic's two partitions in turn."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=512 << 10, linger_ms=20, acks=1, max_request_size=4 << 20,
+                             buffer_memory=256 << 20)
+    try:
+        for number in range(count):
+            text = b"%d" % number
+            producer.send(topic, value=value(number), key=text, headers=[("event-id", text)], partition=number & 1)
+            if number and number % 500_000 == 0:
+                progress(f"{number:,} of {count:,} events in {topic}")
+        producer.flush()
+    finally:
+        producer.close()
+
+
+def end_offsets(consumer: KafkaConsumer, topic: str) -> int:
+    """Sum of the end offsets of the topic's partitions."""
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+    return sum(consumer.end_offsets(partitions).values())
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """events/s between the first and the last of the samples taken once output had begun and the ramp had passed."""
+
+    events_per_s: float
+    seconds: float
+    events: int
+
+
+def watch(bootstrap: str, topic: str, *, ramp_s: float, steady_s: float, limit_s: float, total: int) -> Steady:
+    """Follows the topic's growth: the rate over `steady_s` after `ramp_s` of output. TimeoutError when nothing came within limit_s;
+    ValueError when the input ran out before."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+    try:
+        started = time.monotonic()
+        while end_offsets(consumer, topic) == 0:
+            if time.monotonic() - started > limit_s:
+                raise TimeoutError(f"no output in {topic} after {limit_s:.0f} s")
+            time.sleep(POLL_S / 5)
+        time.sleep(ramp_s)
+        first, begun = end_offsets(consumer, topic), time.monotonic()
+        last, at = first, begun
+        while at - begun < steady_s:
+            time.sleep(POLL_S)
+            last, at = end_offsets(consumer, topic), time.monotonic()
+            if last >= total:
+                raise ValueError(f"the {total:,} events of the input were used up after {at - begun:.1f} s of steady state")
+        return Steady((last - first) / (at - begun), at - begun, last - first)
+    finally:
+        consumer.close()
+
+
+def read(bootstrap: str, topic: str, idle_s: float = 3.0) -> Iterator[list]:
+    """All records of a topic, a list at a time, until its end offsets as of now are reached."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_bytes=64 << 20,
+                             max_partition_fetch_bytes=16 << 20, max_poll_records=20_000)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        ends = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        last = time.monotonic()
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            batches = consumer.poll(timeout_ms=500)
+            if batches:
+                last = time.monotonic()
+            elif time.monotonic() - last > idle_s:
+                return
+            for records in batches.values():
+                yield records
+    finally:
+        consumer.close()
+
+
+def verify(bootstrap: str, topic: str, count: int, expected: Callable[[int], bytes | None]) -> dict[str, int]:
+    """Checks every record of the output: its id is one of the input's, its value is what it must be. Counts, all of them."""
+    seen = np.zeros(count, np.uint32)
+    wrong_value = unknown_id = records_read = 0
+    for records in read(bootstrap, topic):
+        for record in records:
+            records_read += 1
+            number = int(record.key)
+            if not 0 <= number < count:
+                unknown_id += 1
+                continue
+            seen[number] += 1
+            wanted = expected(number)
+            if wanted is not None and record.value != wanted:
+                wrong_value += 1
+    return {"records": records_read, "distinct": int((seen > 0).sum()), "repeated": int((seen > 1).sum()),
+            "wrong_value": wrong_value, "unknown_id": unknown_id, "contiguous": int(_contiguous(seen))}
+
+
+def _contiguous(seen: np.ndarray) -> int:
+    """Rows answered before the first gap, over both partitions; tells lost rows from rows not yet reached."""
+    reached = 0
+    for parity in (0, 1):
+        part = seen[parity::2] > 0
+        reached += int(part.size if part.all() else part.argmin())
+    return reached

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+import pytest
+
+from jobs.embedded.run import Ports, RunConfig, machine
+
+HERE = Path(__file__).parent
+FREE = Ports(*[0] * len(Ports.__dataclass_fields__))
+
+
+def started(pipeline: Path, tmp_path_factory, **settings):
+    """A machine on free ports, whose directory outlives a failure in pytest's own."""
+    return machine(RunConfig(pipeline, ports=FREE, directory=tmp_path_factory.mktemp("machine"), **settings))
+
+
+@pytest.fixture(scope="module", params=["echo.yaml", "echo-once.yaml"], ids=["at-least-once", "exactly-once"])
+def stream(request, tmp_path_factory):
+    """A running echo pipeline in either delivery mode, with everything supervised."""
+    with started(HERE / request.param, tmp_path_factory) as running:
+        yield running
