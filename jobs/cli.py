@@ -1,0 +1,299 @@
+"""The `sluice` command: one verb for each thing a person does."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+import typer.core
+import typer.main
+
+from jobs.shape import Shape
+
+ELSEWHERE = {
+    "check": ("autoscaler.graph.cli", "Check a pipeline file and print its graph."),
+    "train": ("operators.train_cli", "Train the example models into the model repository."),
+    "operator": ("operators.cli", "Serve a pipeline's operators, and what belongs to that."),
+    "autoscaler": ("autoscaler.cli", "Run the autoscaler sidecar."),
+}
+"""Verbs whose commands other packages define; imported only when one is used, so that the rest starts fast."""
+
+BootstrapServers = Annotated[
+    str, typer.Option("--bootstrap-servers", envvar="SLUICE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,...", help="Kafka brokers.")
+]
+KafkaConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kafka-config",
+        envvar="SLUICE_KAFKA_CONFIG",
+        metavar="FILE",
+        help="Kafka client properties (security.protocol, sasl.*, ssl.*); values may be ${env:NAME} or ${file:PATH}.",
+    ),
+]
+Flink = Annotated[str, typer.Option("--flink", envvar="SLUICE_FLINK", metavar="HOST:PORT", help="Flink's REST address.")]
+LOCAL_KAFKA = "127.0.0.1:9092"
+LOCAL_FLINK = "127.0.0.1:8081"
+
+
+class Verbs(typer.core.TyperGroup):
+    """The commands of this file, and those of ELSEWHERE, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *ELSEWHERE]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in ELSEWHERE:
+            return super().get_command(ctx, name)
+        module, meaning = ELSEWHERE[name]
+        return _imported(name, module)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [(name, self.commands[name].get_short_help_str()) for name in self.commands]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted([*own, *((name, meaning) for name, (_, meaning) in ELSEWHERE.items())]))
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        click.Group.format_help(self, ctx, formatter)
+
+
+def _imported(name: str, module: str) -> click.Command:
+    """The command of a module: its typer app, or its function of that name."""
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module.startswith(error.name):
+            raise click.ClickException(f"`sluice {name}` is not part of this installation ({module} is missing)") from error
+        raise
+    own = getattr(found, "app", None)
+    if own is None:
+        own = typer.Typer(add_completion=False)
+        own.command(name)(getattr(found, name))
+    return typer.main.get_command(own)
+
+
+app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, help="Deep-learning inference as a stream.")
+letters = typer.Typer(no_args_is_help=True, help="List dead letters, or send their events again.")
+app.add_typer(letters, name="dead-letters")
+
+
+@app.command()
+def run(
+    pipeline: Annotated[Path, typer.Option(help="Pipeline file.")] = Path("pipelines/digits.yaml"),
+    duration: Annotated[float, typer.Option(help="Seconds of load.")] = 60.0,
+    rate: Annotated[float, typer.Option(help="Mean rate of the load in events/s.")] = 200.0,
+    shape: Annotated[Shape, typer.Option(help="How the load goes up and down.")] = Shape.BURSTS,
+    count: Annotated[int | None, typer.Option(help="Events at most.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the order of the inputs.")] = 1,
+    inputs: Annotated[str | None, typer.Option(help="digits, scenes, a file of lines or a directory of files.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the last answers.")] = 60.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep logs and topics although all went well.")] = False,
+    kafka_port: Annotated[int, typer.Option(help="0 = any free one; so for every port.")] = 9092,
+    controller_port: int = 9093,
+    zookeeper_port: int = 2181,
+    flink_port: int = 8081,
+    flink_metrics_port: int = 9249,
+    grpc_port: int = 8001,
+    http_port: int = 8000,
+    metrics_port: int = 8002,
+    sidecar_metrics_port: int = 8003,
+) -> None:
+    """Everything on this machine: broker, Flink, operator service, sidecar, a load, a live view and a summary."""
+    from autoscaler.graph.errors import PipelineError
+    from jobs.embedded.run import Ports, RunConfig
+    from jobs.embedded.run import run as run_all
+    from jobs.producer import Load
+
+    chosen = Ports(
+        kafka_port, controller_port, zookeeper_port, flink_port, flink_metrics_port, grpc_port, http_port, metrics_port, sidecar_metrics_port
+    )
+    load = Load(rate, shape, duration, count, seed)
+    try:
+        status = run_all(RunConfig(pipeline, load, inputs, chosen, wait, keep), lambda line: print(line, flush=True))
+    except (PipelineError, OSError) as error:
+        _fail(error)
+    raise typer.Exit(status)
+
+
+@app.command()
+def produce(
+    topic: str,
+    inputs: Annotated[str, typer.Option(help="digits, scenes, a file of lines or a directory of files.")] = "digits",
+    rate: Annotated[float, typer.Option(help="Mean rate in events/s.")] = 200.0,
+    shape: Annotated[Shape, typer.Option(help="How the rate goes up and down.")] = Shape.BURSTS,
+    duration: Annotated[float | None, typer.Option(help="Seconds; default without a count: 60.")] = None,
+    count: Annotated[int | None, typer.Option(help="Events at most.")] = None,
+    seed: int = 1,
+    prefix: Annotated[str | None, typer.Option(help="Of the event ids; default from the time.")] = None,
+    bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
+    kafka_config: KafkaConfig = None,
+) -> None:
+    """Replay inputs at a bursty rate; the record's timestamp is the moment it was due."""
+    from jobs.producer import Load, Replay, samples_named
+
+    try:
+        load = Load(rate, shape, 60.0 if duration is None and count is None else duration, count, seed)
+        replay = Replay(topic, samples_named(inputs, seed), load, _client(bootstrap_servers, kafka_config), prefix)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: replay.stop())
+    sent = replay.run()
+    print(f"{len(sent.intended_ms)} events sent to {topic}, {len(sent.failed)} not acknowledged, at most {sent.behind_ms:.0f} ms behind")
+    raise typer.Exit(1 if sent.failed else 0)
+
+
+@app.command()
+def consume(
+    topic: str,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    from_end: Annotated[bool, typer.Option("--from-end", help="Only what comes from now on; with --follow.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Records at most.")] = None,
+    bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
+    kafka_config: KafkaConfig = None,
+) -> None:
+    """Print the committed records of a topic with their headers."""
+    from itertools import islice
+
+    from jobs.consumer import TopicReader, shown
+
+    try:
+        with TopicReader([topic], _client(bootstrap_servers, kafka_config), from_end=from_end) as reader:
+            for record in islice(reader.follow() if follow else reader.to_end(), limit):
+                print(shown(record), flush=follow)
+    except LookupError as error:
+        _fail(error.args[0])
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only with this reason; may be given more than once.")]
+StageNames = Annotated[list[str] | None, typer.Option("--stage", help="Only of this stage; may be given more than once.")]
+Ids = Annotated[list[str] | None, typer.Option("--event-id", help="Only this event; may be given more than once.")]
+
+
+@letters.command("list")
+def list_letters(
+    topic: str,
+    reason: Reasons = None,
+    stage: StageNames = None,
+    event_id: Ids = None,
+    totals: Annotated[bool, typer.Option("--totals", help="Only how many, by reason and stage.")] = False,
+    bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
+    kafka_config: KafkaConfig = None,
+) -> None:
+    """Print dead letters, oldest first within each partition."""
+    from jobs import dead_letters
+    from jobs.consumer import shown
+
+    try:
+        found = dead_letters.chosen(topic, _client(bootstrap_servers, kafka_config), _choice(reason, stage, event_id))
+        if totals:
+            for (why, where), number in dead_letters.counted(found).most_common():
+                print(f"{number:8d}  {why}  {where}")
+            return
+        for record in found:
+            print(shown(record))
+    except LookupError as error:
+        _fail(error.args[0])
+
+
+@letters.command("replay")
+def replay_letters(
+    topic: Annotated[str, typer.Argument(help="Topic of the dead letters.")],
+    to: Annotated[str, typer.Option("--to", help="Topic to send the events to: the pipeline's source.")],
+    reason: Reasons = None,
+    stage: StageNames = None,
+    event_id: Ids = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    progress: Annotated[Path | None, typer.Option(help="What was sent already; default .sluice/replays/TOPIC.jsonl.")] = None,
+    bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
+    kafka_config: KafkaConfig = None,
+) -> None:
+    """Send the original events again, with their ids; a broken replay goes on where it was."""
+    from jobs import dead_letters
+    from jobs.consumer import shown
+
+    client = _client(bootstrap_servers, kafka_config)
+    path = progress or Path(".sluice") / "replays" / f"{topic}.jsonl"
+    try:
+        records = dead_letters.chosen(topic, client, _choice(reason, stage, event_id))
+        if dry_run:
+            done = dead_letters.Progress(path, topic).done if path.exists() else set()
+            would = [r for r in records if (r.partition, r.offset) not in done and dead_letters.is_replayable(r)]
+            for record in would:
+                print(shown(record))
+            print(f"{len(would)} would be sent to {to}")
+            return
+        told = dead_letters.replay(records, to, client, dead_letters.Progress(path, topic))
+    except (LookupError, ValueError) as error:
+        _fail(error.args[0])
+    print(f"{told.sent} sent to {to}, {told.done_before} had been sent before, {told.not_replayable} cannot be (stubs and parts of events)")
+
+
+@app.command()
+def stop(
+    job: Annotated[str | None, typer.Option(help="Id or name; default the only one that runs.")] = None,
+    savepoint_dir: Annotated[str | None, typer.Option(help="Default: the cluster's own.")] = None,
+    drain: Annotated[bool, typer.Option("--drain", help="Let timers and open windows fire; the job is not to be resumed.")] = False,
+    flink: Flink = LOCAL_FLINK,
+) -> None:
+    """Stop a job with a savepoint and print where it lies."""
+    from jobs import lifecycle
+    from jobs.embedded.rest import FlinkRest, RestError
+
+    try:
+        stopped, location = lifecycle.stop(FlinkRest(flink), job, savepoint_dir, drain=drain)
+    except (lifecycle.LifecycleError, RestError) as error:
+        _fail(error)
+    print(f"stopped {stopped.name} ({stopped.id}); start it again with --from {location}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def start(
+    ctx: typer.Context,
+    pipeline: Annotated[Path, typer.Argument(help="Pipeline file.")],
+    from_where: Annotated[str | None, typer.Option("--from", metavar="SNAPSHOT", help="A savepoint or retained checkpoint.")] = None,
+    checkpoints: Annotated[
+        list[str] | None, typer.Option(envvar="SLUICE_CHECKPOINTS", help="Directories to find the newest one in; may be given more than once.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Without state, from the topic's beginning.")] = False,
+    flink: Flink = LOCAL_FLINK,
+) -> None:
+    """Submit a pipeline's job from a savepoint or its newest checkpoint; further options go to jobs/pipeline.py."""
+    from jobs import lifecycle
+
+    try:
+        snapshot = lifecycle.snapshot(from_where, checkpoints or [], fresh=fresh)
+    except lifecycle.LifecycleError as error:
+        _fail(error)
+    print(f"starting from {snapshot}" if snapshot else "starting fresh", flush=True)
+    raise typer.Exit(lifecycle.flink_run(flink, snapshot, ["--pipeline", str(pipeline.resolve()), *ctx.args]))
+
+
+def _client(bootstrap_servers: str, config: Path | None) -> dict[str, Any]:
+    from jobs.broker import SettingsError, read_settings
+
+    try:
+        return {"bootstrap_servers": bootstrap_servers.split(","), **read_settings(config).kafka_python()}
+    except SettingsError as error:
+        _fail(error)
+
+
+def _choice(reasons: Iterable[str] | None, stages: Iterable[str] | None, ids: Iterable[str] | None) -> Any:
+    from jobs.dead_letters import Choice
+
+    return Choice(*(frozenset(some) if some else None for some in (reasons, stages, ids)))
+
+
+def _fail(what: object) -> NoReturn:
+    typer.echo(what, err=True)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    app()
