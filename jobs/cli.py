@@ -49,8 +49,7 @@ class Verbs(typer.core.TyperGroup):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in ELSEWHERE:
             return super().get_command(ctx, name)
-        module, meaning = ELSEWHERE[name]
-        return _imported(name, module)
+        return _imported(name, ELSEWHERE[name][0])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [(name, self.commands[name].get_short_help_str()) for name in self.commands]

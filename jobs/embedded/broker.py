@@ -98,8 +98,9 @@ def child(config: BrokerConfig, stop_rank: int = 90) -> Child:
 
 def is_serving(bootstrap_servers: str, client: Mapping[str, object] | None = None) -> bool:
     """Whether it answers a client's first questions."""
-    from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
+
+    from kafka import KafkaAdminClient
 
     try:
         admin = KafkaAdminClient(

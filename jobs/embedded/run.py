@@ -7,7 +7,9 @@ or Ctrl-C what came out is counted. Whatever ends it, every child ends with it, 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import shutil
 import signal
 import sys
@@ -411,6 +413,14 @@ def decision_text(value: bytes | None) -> str:
     return f"{'; '.join(changes) or 'hold'}: {found.get('reason', '')}"
 
 
+def _end_with_parent() -> None:
+    """Asks for SIGTERM when the parent ends, where it wants that (`make run` does: killing make must end the run)."""
+    if os.environ.pop("SLUICE_END_WITH_PARENT", "") != "1":
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 def _sluice(*verbs: str) -> list[str]:
     return [sys.executable, "-m", "jobs.cli", *verbs]
 
@@ -425,7 +435,9 @@ class _StopFlag:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._ask) for number in numbers}
+        _end_with_parent()
         try:
             yield
         finally:

@@ -1,0 +1,78 @@
+# Two commands do everything: `make run` and `make test`. Each sets up what is missing first; `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3.11
+VENV := .venv
+STAMPS := .sluice/stamps
+IN := $(VENV)/bin
+ARGS ?=
+
+SYSTEM := $(STAMPS)/system
+PACKAGES := $(STAMPS)/packages
+BROKER := $(STAMPS)/broker
+CONNECTOR := $(STAMPS)/connector
+MODELS := $(STAMPS)/models
+SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS)
+JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml \) -print 2>/dev/null)
+
+# a stamp counts only while what it stands for is there
+MODEL_CACHE := $(or $(SLUICE_MODELS),$(HOME)/.cache/sluice/models)
+stale = $(if $(wildcard $(1)),,$(shell rm -f $(2)))
+$(call stale,$(IN)/sluice,$(PACKAGES))
+$(call stale,.sluice/jars/kafka/kafka_2.13-*.jar,$(BROKER))
+$(call stale,jobs/connector/target/sluice-connector.jar,$(CONNECTOR))
+$(call stale,$(MODEL_CACHE)/digits,$(MODELS))
+
+# $(call step,what,command): says what is done, and how long it took
+define step
+	@echo "==> $(1)"; begun=$$SECONDS; $(2); echo "    done in $$((SECONDS - begun)) s"; mkdir -p $(STAMPS); touch $@
+endef
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: run
+run: setup ## Everything on this machine: broker, Flink, operators, autoscaler, a load (ARGS="--duration 60 --rate 200 ...")
+	@SLUICE_END_WITH_PARENT=1 exec $(IN)/sluice run $(ARGS)
+
+.PHONY: test
+test: setup lint ## All tests: lint, Python, Java
+	@echo "==> Java tests"; begun=$$SECONDS; mvn -q -B -f jobs/connector/pom.xml test; echo "    done in $$((SECONDS - begun)) s"
+	@echo "==> Python tests"; $(IN)/python -m pytest $(ARGS)
+
+.PHONY: test-data
+test-data: setup ## Only the tests that read the shared data sets
+	@$(IN)/python -m pytest -m data $(ARGS)
+
+.PHONY: lint
+lint: $(PACKAGES) ## Ruff
+	@echo "==> lint"; $(IN)/ruff check --quiet .
+
+.PHONY: setup
+setup: $(SETUP) ## Only the set-up that run and test do: packages, jars, models
+
+.PHONY: clean
+clean: ## Remove what set-up and runs have made, .venv included
+	rm -rf $(VENV) .sluice jobs/connector/target *.egg-info
+
+$(SYSTEM):
+	$(call step,system packages: Java 17 and Maven and Python 3.11,bash kafka/system-packages.sh $(PYTHON))
+
+$(PACKAGES): pyproject.toml constraints.txt | $(SYSTEM)
+	$(call step,Python packages in $(VENV) (torch is large: minutes the first time),\
+		test -x $(IN)/python || $(PYTHON) -m venv $(VENV); \
+		$(IN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[dev]')
+
+$(BROKER): kafka/pom.xml | $(SYSTEM)
+	$(call step,broker jars,mvn -q -B -f kafka/pom.xml package)
+
+$(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
+	$(call step,connector jar,mvn -q -B -f jobs/connector/pom.xml package -DskipTests)
+
+$(MODELS): $(PACKAGES) operators/training.py operators/networks.py operators/datasets.py
+	$(call step,example models,$(IN)/sluice train)
