@@ -1,0 +1,107 @@
+package io.sluice.flink;
+
+import java.util.ArrayDeque;
+
+/**
+ * The rows that wait to be sent, and the rule that says when they go. Reads no clock and waits for nothing: time is an argument, in ns.
+ *
+ * <p>Rows go at once when nothing is unanswered; else when a batch is full in rows or bytes, or its first row has waited long enough; never more than
+ * the window allows. Rows of a request that failed go first, in the groups they were split into.
+ */
+final class SendQueue {
+
+    static final long NEVER = Long.MAX_VALUE;
+
+    private final int maxRows;
+    private final int maxBytes;
+    private final long lingerNanos;
+    private final ArrayDeque<InFlightRow> rows = new ArrayDeque<>();
+    private final ArrayDeque<InFlightRow[]> groups = new ArrayDeque<>();
+    private int groupRows;
+    private long rowBytes;
+    private long firstNanos;
+    private int batchHint;
+
+    SendQueue(int maxRows, int maxBytes, long lingerNanos) {
+        this.maxRows = maxRows;
+        this.maxBytes = maxBytes;
+        this.lingerNanos = lingerNanos;
+        this.batchHint = maxRows;
+    }
+
+    int size() {
+        return rows.size() + groupRows;
+    }
+
+    /** Rows worth gathering, as the service sees it; never more than the settings say. */
+    void hint(int batchRows) {
+        batchHint = Math.max(1, Math.min(batchRows, maxRows));
+    }
+
+    boolean full() {
+        return rows.size() >= batchHint || rowBytes >= maxBytes;
+    }
+
+    void add(InFlightRow row, long nowNanos) {
+        if (rows.isEmpty()) {
+            firstNanos = nowNanos;
+        }
+        rows.addLast(row);
+        rowBytes += row.input.length;
+    }
+
+    /** Puts rows back where they came from: before all others. */
+    void putBack(InFlightRow[] again, long nowNanos) {
+        for (int i = again.length - 1; i >= 0; i--) {
+            rows.addFirst(again[i]);
+            rowBytes += again[i].input.length;
+        }
+        firstNanos = nowNanos;
+    }
+
+    /** Rows that must go together and alone. */
+    void addGroup(InFlightRow[] group) {
+        groups.addLast(group);
+        groupRows += group.length;
+    }
+
+    /** When rows become due, given that nothing else happens. */
+    long dueNanos(int unanswered, int window, long nowNanos) {
+        if (size() == 0 || unanswered >= window) {
+            return NEVER;
+        }
+        if (unanswered == 0 || !groups.isEmpty() || full()) {
+            return nowNanos;
+        }
+        return firstNanos + lingerNanos;
+    }
+
+    /** Takes what goes into the next request, at most {@code allowed} rows. Only when {@link #dueNanos} says so. */
+    InFlightRow[] take(int allowed, long nowNanos) {
+        return groups.isEmpty() ? takeRows(allowed, nowNanos) : takeGroup(allowed);
+    }
+
+    private InFlightRow[] takeRows(int allowed, long nowNanos) {
+        int limit = Math.min(Math.min(allowed, batchHint), rows.size());
+        InFlightRow[] batch = new InFlightRow[limit];
+        long bytes = 0;
+        int size = 0;
+        while (size < limit && (size == 0 || bytes + rows.peekFirst().input.length <= maxBytes)) {
+            batch[size] = rows.pollFirst();
+            bytes += batch[size++].input.length;
+        }
+        rowBytes -= bytes;
+        firstNanos = nowNanos;
+        return size == limit ? batch : java.util.Arrays.copyOf(batch, size);
+    }
+
+    private InFlightRow[] takeGroup(int allowed) {
+        InFlightRow[] group = groups.pollFirst();
+        if (group.length > allowed) {
+            groups.addFirst(java.util.Arrays.copyOfRange(group, allowed, group.length));
+            group = java.util.Arrays.copyOf(group, allowed);
+        }
+        groupRows -= group.length;
+        return group;
+    }
+}
