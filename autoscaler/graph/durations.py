@@ -25,18 +25,9 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(duration_ms: float) -> str:
-    """The shortest spelling that reads back as the same number of milliseconds."""
-    spellings = [f"{_plain(duration_ms / factor)} {unit}" for unit, factor in MS_PER_UNIT.items()]
-    exact = [text for text in spellings if _reads_back(text, duration_ms)]
-    return min(exact, key=len) if exact else f"{duration_ms!r} ms"
-
-
-def _plain(number: float) -> str:
-    return str(int(number)) if number.is_integer() else f"{number:.12f}".rstrip("0").rstrip(".")
-
-
-def _reads_back(text: str, duration_ms: float) -> bool:
-    try:
-        return parse_duration(text) == duration_ms
-    except ValueError:
-        return False
+    """In the largest unit that needs no fraction, else in milliseconds; reads back as the same number."""
+    for unit in ("min", "s"):
+        amount = duration_ms / MS_PER_UNIT[unit]
+        if amount.is_integer():
+            return f"{int(amount)} {unit}"
+    return f"{duration_ms:.12f}".rstrip("0").rstrip(".") + " ms"

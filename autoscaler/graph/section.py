@@ -50,7 +50,8 @@ class Section:
         return f"{self.path}.{key}" if self.path else key
 
     def wrong(self, key: str, what: str, mend: str) -> None:
-        self._report.add(self.place(key), f"{self.place(key)} {what}", mend)
+        if self.place(key) not in self._report.broken:
+            self._report.add(self.place(key), f"{self.place(key)} {what}", mend)
 
     def raw(self, key: str) -> object:
         return self._values.get(key)

@@ -24,10 +24,15 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(slots=True)
 class Report:
-    """Collects what is wrong with one file; `lines` maps each path in it to its line."""
+    """Collects what is wrong with one file.
+
+    lines   of each path in it
+    broken  paths whose value could not even be made out, so that nothing more is to be said of them
+    """
 
     file: str
     lines: dict[str, int] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     errors: list[PipelineError] = field(default_factory=list)
 
     def add(self, path: str, what: str, mend: str) -> None:
@@ -127,17 +132,18 @@ class _Unfolding:
     def _scalar(self, node: yaml.ScalarNode, path: str) -> object:
         mend = "write plain text, a number, true or false"
         if node.tag not in _PLAIN:
-            self._report.add(path, f"{path} is of the kind {node.tag.rpartition(':')[2]}", f"{mend}, or put it in quotes")
-            return None
+            return self._broken(path, f"is of the kind {_kind(node.tag)}", f"{mend}, or put it in quotes")
         try:
             value = self._constructor.construct_object(node)
         except (ValueError, yaml.YAMLError):
-            self._report.add(path, f"{path} is {node.value!r}, which is no {node.tag.rpartition(':')[2]}", mend)
-            return None
+            return self._broken(path, f"is {node.value!r}, which is no {_kind(node.tag)}", mend)
         if isinstance(value, float) and not math.isfinite(value):
-            self._report.add(path, f"{path} is {node.value}", "write a finite number")
-            return None
+            return self._broken(path, f"is {node.value}", "write a finite number")
         return value
+
+    def _broken(self, path: str, what: str, mend: str) -> None:
+        self._report.add(path, f"{path} {what}", mend)
+        self._report.broken.add(path)
 
     def _sequence(self, node: yaml.SequenceNode, path: str) -> list[object]:
         values = []
@@ -173,3 +179,7 @@ class _Unfolding:
         else:
             return str(node.value)
         return None
+
+
+def _kind(tag: str) -> str:
+    return tag.removeprefix("tag:yaml.org,2002:")
