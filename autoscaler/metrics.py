@@ -1,0 +1,73 @@
+"""The sidecar's metrics for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+STAGE = ("pipeline", "stage")
+
+
+class SidecarMetrics:
+    """In a registry of its own, so that a process may hold several (tests do)."""
+
+    def __init__(self, pipeline: str) -> None:
+        self._pipeline = pipeline
+        self.registry = CollectorRegistry()
+        self._decisions = Counter(
+            "sluice_autoscaler_decisions", "Decisions taken, by what they did to the stage.", (*STAGE, "action"), registry=self.registry)
+        self._records = Counter(
+            "sluice_autoscaler_telemetry_records", "Telemetry records, by what became of them.", ("outcome",), registry=self.registry)
+        self._age = Gauge(
+            "sluice_autoscaler_telemetry_age_seconds", "Age of the newest telemetry record.", STAGE, registry=self.registry)
+        self._replicas = Gauge("sluice_autoscaler_desired_replicas", "Replicas the last decision asks for.", STAGE, registry=self.registry)
+        self._batch = Gauge("sluice_autoscaler_desired_batch_rows", "Rows per batch the last decision asks for.", STAGE, registry=self.registry)
+        self._failures = Counter(
+            "sluice_autoscaler_actuation_failures", "Changes the service did not confirm.", STAGE, registry=self.registry)
+        self._sessions = Counter(
+            "sluice_autoscaler_kafka_sessions", "Times the connection to Kafka was built up.", registry=self.registry)
+        build = Gauge("sluice_build_info", "1, with the version that runs.", ("component", "version"), registry=self.registry)
+        build.labels("autoscaler", _version()).set(1)
+
+    def serve(self, port: int, address: str = "127.0.0.1") -> Callable[[], None]:
+        """Answers GET on that port from a thread of its own; what it returns stops that. OSError when the port is taken."""
+        server, thread = start_http_server(port, address, self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def prepare(self, stage: str, newest_s: Callable[[], float | None]) -> None:
+        """Shows a stage before anything happened to it. newest_s: Unix time of its newest record; its age is taken at each scrape."""
+        self._failures.labels(self._pipeline, stage)
+        started_s = time.time()
+        self._age.labels(self._pipeline, stage).set_function(lambda: max(0.0, time.time() - (newest_s() or started_s)))
+
+    def record(self, outcome: str, count: int = 1) -> None:
+        self._records.labels(outcome).inc(count)
+
+    def decision(self, stage: str, action: str) -> None:
+        self._decisions.labels(self._pipeline, stage, action).inc()
+
+    def desired(self, stage: str, replicas: int, batch: int) -> None:
+        self._replicas.labels(self._pipeline, stage).set(replicas)
+        self._batch.labels(self._pipeline, stage).set(batch)
+
+    def actuation_failure(self, stage: str) -> None:
+        self._failures.labels(self._pipeline, stage).inc()
+
+    def kafka_session(self) -> None:
+        self._sessions.inc()
+
+
+def _version() -> str:
+    try:
+        return version("sluice")
+    except PackageNotFoundError:
+        return "unknown"

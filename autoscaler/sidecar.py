@@ -1,0 +1,224 @@
+"""The autoscaler as a process: a Faust app on the telemetry topic, a timer that decides and acts, a topic of decision records.
+
+Faust lives in sessions. A session ends when Faust crashes, when a record cannot be published, or when telemetry that came has stopped
+coming: after a broker was away a Faust consumer is silent for up to half a minute, a new one reads within seconds. Between
+sessions the broker is asked until it answers. What was learned (windows, running settings, history) outlives a session; while there is
+none nothing is decided, which is the same as hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import ssl
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import faust
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+from faust.types.auth import CredentialsT
+
+from autoscaler.loop import ControlLoop
+
+TELEMETRY_TOPIC = "sluice-telemetry"
+DECISIONS_TOPIC = "sluice-decisions"
+STEP_S = 1.0
+SILENCE_S = 10.0
+PUBLISH_TIMEOUT_S = 3.0
+START_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 4.0
+BACK_OFF_S = (0.5, 1.0, 2.0, 4.0)
+TOPIC_EXISTS = 36
+TOPIC_REFUSED = 29  # no right to create: then somebody else did, or reading says so
+
+log = logging.getLogger("sluice.autoscaler")
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """client: security keyword arguments as aiokafka takes them (security_protocol, sasl_*, ssl_context)."""
+
+    bootstrap_servers: str
+    client: Mapping[str, Any] = field(default_factory=dict)
+    telemetry_topic: str = TELEMETRY_TOPIC
+    decisions_topic: str = DECISIONS_TOPIC
+    state_dir: Path | None = None
+
+    def credentials(self) -> CredentialsT | None:
+        """The same as Faust wants it; ValueError for a mechanism it cannot speak."""
+        protocol = str(self.client.get("security_protocol", "PLAINTEXT")).upper()
+        context: ssl.SSLContext | None = self.client.get("ssl_context")
+        if protocol == "PLAINTEXT":
+            return None
+        if protocol == "SSL":
+            return faust.SSLCredentials(context=context or ssl.create_default_context())
+        mechanism = str(self.client.get("sasl_mechanism", "PLAIN")).upper()
+        if mechanism not in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+            raise ValueError(f"sasl.mechanism is {mechanism}; the autoscaler speaks PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512")
+        if protocol == "SASL_SSL":
+            context = context or ssl.create_default_context()
+        credentials = faust.SASLCredentials(
+            username=self.client.get("sasl_plain_username"), password=self.client.get("sasl_plain_password"), ssl_context=context,
+            mechanism=mechanism)
+        credentials.protocol = faust.types.auth.AuthProtocol(protocol)
+        return credentials
+
+
+class Sidecar:
+    """Runs the loop until `stop`. Survives broker and service being away, for however long."""
+
+    def __init__(self, loop: ControlLoop, kafka: KafkaAccess) -> None:
+        self._loop, self._kafka = loop, kafka
+        self._stop = asyncio.Event()
+        self._said = ""
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        stopped = asyncio.create_task(self._stop.wait())
+        failures = 0
+        while not stopped.done():
+            session = asyncio.create_task(self._session())
+            await asyncio.wait({session, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
+                session.cancel()
+                await asyncio.wait({session})
+                break
+            failures = self._ended(session, failures)
+            await asyncio.wait({stopped}, timeout=BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+
+    def _ended(self, session: asyncio.Task[str], failures: int) -> int:
+        """Says why; the number of sessions in a row that did not come up."""
+        error = session.exception()
+        if error is None:
+            log.warning("Kafka session ended: %s; building it up again", session.result())
+            self._said = ""
+            return 0
+        if _words(error) != self._said or failures % 100 == 0:
+            self._said = _words(error)
+            log.warning("Kafka at %s cannot be used: %s; trying on", self._kafka.bootstrap_servers, self._said, exc_info=_unforeseen(error))
+        return failures + 1
+
+    async def _session(self) -> str:
+        """One life of the Faust app; why it ended."""
+        await declare_topics(self._kafka)
+        app = Session(self._loop, self._kafka)
+        try:
+            await asyncio.wait_for(app.start(), START_TIMEOUT_S)
+            self._loop.metrics.kafka_session()
+            log.info("reading %s for pipeline %s", self._kafka.telemetry_topic, self._loop.pipeline.name)
+            return await app.ended()
+        finally:
+            await app.close()
+
+
+class Session:
+    """One Faust app: an agent that takes telemetry in and a timer that steps the loop and publishes its records."""
+
+    def __init__(self, loop: ControlLoop, kafka: KafkaAccess) -> None:
+        self._loop = loop
+        self._heard_s: float | None = None
+        self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._state = tempfile.TemporaryDirectory(prefix="sluice-autoscaler-") if kafka.state_dir is None else None
+        self._app = faust_app(loop.pipeline.name, kafka, str(kafka.state_dir or self._state.name))
+        telemetry = self._app.topic(kafka.telemetry_topic, key_serializer="raw", value_serializer="raw", allow_empty=True)
+        self._decisions = self._app.topic(kafka.decisions_topic, key_serializer="raw", value_serializer="raw")
+        self._app.agent(telemetry, name="telemetry")(self._listen)
+        self._app.timer(STEP_S)(self._step)
+
+    async def start(self) -> None:
+        self._app.finalize()
+        await self._app.start()
+
+    async def ended(self) -> str:
+        """Waits for the end of what `start` began."""
+        crash = asyncio.create_task(self._app.wait_until_stopped())
+        try:
+            await asyncio.wait({crash, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            crash.cancel()
+        return self._broken.result() if self._broken.done() else f"Faust stopped: {_words(self._app.crash_reason)}"
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._app.stop(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            log.debug("Faust did not stop in time")
+        finally:
+            if self._state is not None:
+                self._state.cleanup()
+
+    async def _listen(self, stream: faust.StreamT[bytes]) -> None:
+        async for value in stream:
+            self._heard_s = time.time()
+            self._loop.take(value, self._heard_s)
+
+    async def _step(self) -> None:
+        now_s = time.time()
+        record = await self._loop.step(now_s)
+        if record is not None and not await self._publish(record):
+            self._end("a decision record could not be published")
+        elif self._heard_s is not None and now_s - self._heard_s > SILENCE_S:
+            self._end(f"no telemetry for {SILENCE_S:.0f} s")
+
+    async def _publish(self, record: dict[str, Any]) -> bool:
+        key, value = record["pipeline"].encode(), json.dumps(record, separators=(",", ":")).encode()
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await asyncio.shield(await self._decisions.send(key=key, value=value))
+        except (TimeoutError, KafkaError, faust.exceptions.FaustError) as error:
+            log.debug("decision record not published: %s", _words(error))
+            return False
+        return True
+
+    def _end(self, reason: str) -> None:
+        if not self._broken.done():
+            self._broken.set_result(reason)
+
+
+def faust_app(pipeline: str, kafka: KafkaAccess, state_dir: str) -> faust.App:
+    """Without web server, leader topic and tables. The session is short, so that a sidecar killed is soon replaced."""
+    servers = kafka.bootstrap_servers.replace(" ", "").split(",")
+    return faust.App(
+        f"sluice-autoscaler-{pipeline}", broker=[f"kafka://{server}" for server in servers], broker_credentials=kafka.credentials(),
+        store="memory://", datadir=state_dir, web_enabled=False, topic_disable_leader=True, topic_allow_declare=False,
+        consumer_auto_offset_reset="latest", broker_session_timeout=6.0, broker_heartbeat_interval=2.0, broker_rebalance_timeout=6.0,
+        broker_request_timeout=10.0, producer_request_timeout=10.0, stream_wait_empty=False)
+
+
+async def declare_topics(kafka: KafkaAccess) -> None:
+    """Creates the two topics where they are missing, each with one copy: on a cluster that wants more, create them beforehand.
+
+    KafkaError while no broker answers."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=5000, **kafka.client)
+    try:
+        await admin.start()
+        response = await admin.create_topics([
+            NewTopic(kafka.telemetry_topic, num_partitions=1, replication_factor=1),
+            NewTopic(kafka.decisions_topic, num_partitions=1, replication_factor=1)])
+        for topic, code, *message in response.topic_errors:
+            if code not in (0, TOPIC_EXISTS):
+                log.log(logging.WARNING if code == TOPIC_REFUSED else logging.ERROR, "topic %s not created: %s", topic, message)
+    finally:
+        await admin.close()
+
+
+def install_signals(sidecar: Sidecar) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, sidecar.stop)
+
+
+def _words(error: BaseException | None) -> str:
+    return "no reason given" if error is None else str(error) or type(error).__name__
+
+
+def _unforeseen(error: BaseException) -> BaseException | None:
+    return None if isinstance(error, KafkaError | OSError | TimeoutError) else error
