@@ -113,7 +113,9 @@ class FixedRule:
         queued, size = len(view.queue), min(self.size, view.batch_max)
         if queued >= size:
             return Release(size, Reason.FULL)
-        due = (view.queue.oldest() or now) + self.max_wait_s
+        oldest = view.queue.oldest()
+        assert oldest is not None
+        due = oldest + self.max_wait_s
         return Release(queued, Reason.DEADLINE) if now >= due else Wait(due)
 
     def observe(self, rows: int, late: int) -> None:

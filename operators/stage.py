@@ -414,6 +414,7 @@ class Stage:
         return Batch(suspect.runs, suspect.rows, Reason.IDLE, now, suspect)
 
     def _suspect(self, batch: Batch, variant: Variant, outside: bool, detail: str, now: float) -> list[Action]:
+        self._healthy_turn = True
         suspect = batch.suspect or Suspect(batch.runs, batch.rows)
         if batch.rows > 1:
             self._suspects += [Suspect(runs, sum(map(len, runs))) for runs in _halves(batch.runs, batch.rows)]

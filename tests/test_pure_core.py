@@ -1,0 +1,42 @@
+"""The pure core imports nothing of the edges, and reads no clock."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+CORE = [
+    "autoscaler.graph.pipeline",
+    "operators.batching",
+    "operators.operator",
+    "operators.queue",
+    "operators.service_time",
+    "operators.stage",
+]
+EDGES = ["pyflink", "kafka", "aiokafka", "faust", "torch", "grpc", "google.protobuf", "kubernetes", "aiohttp", "prometheus_client"]
+
+BLOCKED = """
+import sys
+for name in {edges}:
+    sys.modules[name] = None
+for name in {core}:
+    __import__(name)
+"""
+
+
+def test_the_core_imports_without_the_edges():
+    program = BLOCKED.format(edges=EDGES, core=CORE)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_reads_no_clock(module):
+    origin = importlib.util.find_spec(module).origin
+    with open(origin, encoding="utf-8") as source:
+        tree = ast.parse(source.read())
+    imported = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported & {"time", "datetime", "asyncio", "random", "threading", "os", "socket"} == set()
