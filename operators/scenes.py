@@ -97,9 +97,10 @@ def _read(row: bytes) -> bytes | RowError:
     try:
         digits = json.loads(row)
         labels = ["?" if digit is None else _label(digit["label"]) for digit in digits]
-        sure = math.prod(0.0 if digit is None else float(digit["confidence"]) for digit in digits)
-    except (ValueError, TypeError, KeyError) as error:
-        return RowError("bad-input", f"this is no array of labels and confidences ({type(error).__name__}: {error})")
+        sure = math.prod(0.0 if digit is None else _confidence(digit["confidence"]) for digit in digits)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        detail = f"{type(error).__name__}: {error}"
+        return RowError("bad-input", f"this is no array of labels and confidences ({detail[:200]})")
     return b'{"number":"%s","digits":%d,"confidence":%.4f}' % ("".join(labels).encode(), len(labels), sure)
 
 
@@ -107,6 +108,12 @@ def _label(label: object) -> str:
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label <= 9:
         raise ValueError(f"a label is {label!r}")
     return str(label)
+
+
+def _confidence(confidence: float) -> float:
+    if not 0 <= confidence <= 1:  # neither infinite nor NaN
+        raise ValueError(f"a confidence is {confidence!r}")
+    return float(confidence)
 
 
 def _runs(occupied: np.ndarray) -> list[Run]:

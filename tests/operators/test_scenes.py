@@ -86,7 +86,7 @@ def test_the_reader_puts_the_number_together(row, answer):
 
 
 @pytest.mark.parametrize("row", [b"", b"7", b"{}7", b"null", b"[7]", b'[{"label":3}]', b'[{"label":10,"confidence":1}]', b"\xff", b"[" * 100_000,
-                                 b'[{"label":1,"confidence":"high"}]', b'{"label":1}'])
+                                 b'[{"label":1,"confidence":"high"}]', b'[{"label":1,"confidence":NaN}]', b'{"label":1}'])
 def test_the_reader_refuses_what_is_no_array_of_answers(row):
     (answer,) = reader().infer([row])
     assert isinstance(answer, RowError)
