@@ -58,6 +58,12 @@ class Dataflow:
     crossings: dict[str, Crossing]
     ends: tuple[str, ...]
 
+    def slots_between(self, join: Step) -> list[int]:
+        """Slots written from the fan-out that this step joins up to the join, in the file's order: they hold the children's values."""
+        names = [step.stage.name for step in self.steps]
+        between = self.steps[names.index(join.stage.join):names.index(join.stage.name)]
+        return [step.write_slot for step in between if step.write_slot is not None]
+
 
 def lay_out(pipeline: Pipeline) -> Dataflow:
     """The dataflow of a checked pipeline."""

@@ -13,7 +13,7 @@ def started(pipeline: Path, tmp_path_factory, **settings):
     return machine(RunConfig(pipeline, ports=FREE, directory=tmp_path_factory.mktemp("machine"), **settings))
 
 
-@pytest.fixture(scope="module", params=["echo.yaml", "echo-once.yaml"], ids=["at-least-once", "exactly-once"])
+@pytest.fixture(scope="session", params=["echo.yaml", "echo-once.yaml"], ids=["at-least-once", "exactly-once"])
 def stream(request, tmp_path_factory):
     """A running echo pipeline in either delivery mode, with everything supervised."""
     with started(HERE / request.param, tmp_path_factory) as running:

@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from kafka import KafkaProducer
 
+from kafka import KafkaProducer
 from tests.e2e.feed import Feed, collect, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.flink]

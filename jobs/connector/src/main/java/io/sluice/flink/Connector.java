@@ -53,7 +53,12 @@ public final class Connector {
         return placed(stream.map(toRow, toRow.getProducedType()), name, uid, parallelism);
     }
 
-    /** The events of rows (event, condition met); those that do not meet it pass the next stage untouched. */
+    /** One way out of a branch after {@link #fromRows}: the events that met the condition, or the others. */
+    public static DataStream<Event> side(DataStream<Event> stream, boolean met, String name, String uid, int parallelism) {
+        return placed(stream.flatMap(new BranchSide(met), EventTypeInfo.INSTANCE), name, uid, parallelism);
+    }
+
+    /** The events of rows (event, condition met), marked for {@link #side}; a proxy passes those that did not meet it untouched. */
     public static DataStream<Event> fromRows(DataStream<Row> rows, String name, String uid, int parallelism) {
         return placed(rows.map(new RowToEvent(), EventTypeInfo.INSTANCE), name, uid, parallelism);
     }
