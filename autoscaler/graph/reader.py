@@ -38,9 +38,9 @@ FIELD_TYPES = ("BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUB
 RESERVED = (SOURCE, "sink")  # no stage may be called so
 
 _PIPELINE_KEYS = (
-    "pipeline slo slo_share objective budget order delivery source sink dead_letters join stages".split()
+    ["pipeline", "slo", "slo_share", "objective", "budget", "order", "delivery", "source", "sink", "dead_letters", "join", "stages"]
 )
-_SERVED_KEYS = "variants variant batch replicas cores output endpoint fan_out input".split()  # only with an operator
+_SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "endpoint", "fan_out", "input"]  # only with an operator
 _STAGE_KEYS = ["operator", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
 
 _OPERATOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -96,7 +96,7 @@ def _stages(root: Section) -> tuple[Stage, ...]:
     if root.raw("stages") == {}:
         root.wrong("stages", "is empty", "write at least one stage")
     stages: list[Stage] = []
-    for name in section.keys():
+    for name in section:
         if NAME.fullmatch(name) is None:
             section.wrong(name, "is no name", NAME_MEND)
         elif name in RESERVED:
@@ -168,13 +168,13 @@ def _variants(stage: Section) -> tuple[VariantSpec, ...]:
     if stage.raw("variants") == {}:
         stage.wrong("variants", "is empty", "write at least one variant")
     variants = []
-    for name in section.keys():
+    for name in section:
         if NAME.fullmatch(name) is None:
             section.wrong(name, "is no name", NAME_MEND)
         variant = section.section(name)
         if isinstance(section.raw(name), dict):
             variant.need("accuracy")
-        options = {key: variant.raw(key) for key in variant.keys() if key != "accuracy"}
+        options = {key: variant.raw(key) for key in variant if key != "accuracy"}
         variants.append(VariantSpec(name, variant.share("accuracy", 0.0) or 0.0, options))
     return tuple(variants)
 
@@ -208,7 +208,7 @@ def _output(stage: Section) -> Output:
     form = section.choice("format", Format, Format.RAW)
     fields = section.section("fields")
     types: dict[str, str] = {}
-    for name in fields.keys():
+    for name in fields:
         if _FIELD.fullmatch(name) is None:
             fields.wrong(name, "is no name of a field", "use letters, digits and _")
         kind = fields.raw(name)

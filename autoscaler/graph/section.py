@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import TypeVar
 
@@ -43,8 +43,8 @@ class Section:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self._values)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
     def place(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key

@@ -174,10 +174,15 @@ def test_a_damaged_file_is_read_or_refused_with_a_line(pipeline, data):
     lines = written(pipeline).split("\n")
     at = data.draw(st.integers(0, len(lines) - 1))
     lines[at : at + data.draw(st.integers(0, 2))] = data.draw(st.lists(st.sampled_from([*lines, "  a: [", "  b: {c: 1}", "- d", "x: ''"]), max_size=2))
+    assert all(1 <= line <= len(lines) + 1 for line in faulty_lines("\n".join(lines)))
+
+
+def faulty_lines(text: str) -> list[int]:
     try:
-        parse_pipeline("\n".join(lines), "f")
+        parse_pipeline(text, "f")
     except PipelineErrors as errors:
-        assert all(1 <= error.line <= len(lines) + 1 for error in errors.errors)
+        return [error.line for error in errors.errors]
+    return []
 
 
 @given(DURATIONS_MS)

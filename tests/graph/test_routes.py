@@ -57,5 +57,5 @@ def test_a_join_without_an_operator_takes_no_time():
 
 
 def test_a_weight_must_be_above_0():
-    with pytest.raises(ValueError, match="the weight of stage a is 0.0; use a number above 0"):
+    with pytest.raises(ValueError, match=r"the weight of stage a is 0\.0; use a number above 0"):
         deadline_shares(pipeline(stage("a", SOURCE)), {"a": 0})
