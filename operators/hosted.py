@@ -14,7 +14,7 @@ from operators import wire
 from operators.operator import Variant
 from operators.replicas import Replicas
 from operators.requests import Control, Request
-from operators.stage import Action, Answer, Resize, Result, Send, Setting, Stage, Start, Stop, Wake
+from operators.stage import Action, Answer, Kill, Resize, Result, Send, Setting, Stage, Start, Stop, Wake
 from operators.telemetry import StageTelemetry
 from operators.wire import AnswerFrame, Kind
 
@@ -164,6 +164,8 @@ class HostedStage:
                 case Stop(number):
                     self._loading.discard(number)
                     self.replicas.stop(number)
+                case Kill(number):
+                    self.replicas.kill(number)
                 case Resize(number, cores):
                     self.replicas.send(number, wire.pack_json(Kind.RESIZE, {"cores": cores}))
         if self.stage.draining and self.stage.idle:

@@ -27,7 +27,11 @@ class StageMetrics(Collector):
         yield build
         yield from self._counters()
         yield from self._gauges()
-        for name, text in (("queue", "Rows' wait for a replica"), ("compute", "Time of the row's batch in the operator"), ("total", "Rows' time in the service")):
+        for name, text in (
+            ("queue", "Rows' wait for a replica"),
+            ("compute", "Time of the row's batch in the operator"),
+            ("total", "Rows' time in the service"),
+        ):
             family = HistogramMetricFamily(f"sluice_stage_{name}_seconds", text, labels=LABELS)
             for hosted in self._stages():
                 histogram: Histogram = getattr(hosted.telemetry, f"{name}_ms")

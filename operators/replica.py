@@ -65,7 +65,10 @@ def _loaded(peer: socket.socket, frame: Frame) -> Operator:
     try:
         operator = load(frame.json())
     except Exception as error:
-        text = str(error) if isinstance(error, LoadError) else traceback.format_exc()
+        text = str(error)
+        if not isinstance(error, LoadError | repository.RepositoryError):
+            traceback.print_exc()
+            text = f"operator {frame.json()['operator']} cannot be loaded: {type(error).__name__}: {error}"
         _send(peer, wire.pack_json(Kind.BROKEN, {"error": text}))
         raise SystemExit(3) from error
     facts = {"version": operator.variant.version, "fans_out": operator.fans_out, "model": operator.model}

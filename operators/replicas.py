@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -58,6 +59,13 @@ class Replicas:
             self._stopping.add(process)
             process.stop()
 
+    def kill(self, number: int) -> None:
+        """One that hangs; its death is reported as its own."""
+        process = self._processes.get(number)
+        if process is not None:
+            process.broken = "killed because it did not answer"
+            process.kill()
+
     def pids(self) -> dict[int, int]:
         return {number: process.pid for number, process in self._processes.items()}
 
@@ -94,7 +102,7 @@ class Replicas:
         if self._processes.get(process.number) is not process:
             return
         del self._processes[process.number]
-        outside = code in (-signal.SIGKILL, -signal.SIGTERM)
+        outside = code in (-signal.SIGKILL, -signal.SIGTERM) and process.broken is None
         detail = process.broken or (signal.Signals(-code).name if code < 0 else f"exit status {code}")
         log.warning("replica %d (process %d) died: %s", process.number, process.pid, detail)
         self._listener.replica_died(process.number, outside, detail)
@@ -137,13 +145,11 @@ class _Process:
             self._writable()
 
     def stop(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it is gone already; the process' end is on its way
             self._peer.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it is gone already; the process' end is on its way
-        self._loop.call_later(STOP_TIMEOUT_S, self._kill)
+        self._loop.call_later(STOP_TIMEOUT_S, self.kill)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         if not self.gone.done():
             self._child.kill()
 
@@ -187,5 +193,5 @@ class _Process:
 
 
 def _environment(cores: int) -> dict[str, str]:
-    path = os.pathsep.join(entry for entry in ["", *sys.path] if entry or entry == "")
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return {**os.environ, **dict.fromkeys(THREAD_LIMITS, str(cores)), "PYTHONPATH": path}

@@ -64,9 +64,7 @@ def resolve(root: Path, name: str, variant: Variant, version: str | None = None)
     """The variant with its version and verified directory; the newest version when none is named."""
     known = versions(root, name, variant.name)
     if not known:
-        raise RepositoryError(
-            f"no stored model {name}/{variant.name} under {root}; train it, or point SLUICE_MODELS at the directory that has it"
-        )
+        raise RepositoryError(f"no stored model {name}/{variant.name} under {root}; train it, or point SLUICE_MODELS at the directory that has it")
     if version is not None and version not in known:
         raise RepositoryError(f"model {name}/{variant.name} has no version {version}; stored: {', '.join(known)}")
     chosen = version or known[-1]

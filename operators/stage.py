@@ -10,6 +10,8 @@ Quarantine. The rows of a batch whose replica died run again by themselves, halv
 when the replica died of it twice while it ran alone. A death from outside (SIGKILL: somebody's kill, or the kernel short of
 memory) is no evidence against a row, so such deaths condemn only after OUTSIDE_LIMIT of them with the row alone. At most one replica
 works on quarantined rows at a time, and with one replica alone they take turns with healthy ones.
+
+A replica that does not answer within `hang_s` is killed, which counts as a death of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from operators.service_time import ServiceTime
 
 CONDEMNED_AFTER = 2  # deaths with the row alone
 OUTSIDE_LIMIT = 20
+HANG_S = 120.0
 BACK_OFF_S = 0.1
 BACK_OFF_MAX_S = 10.0
 
@@ -97,6 +100,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """It hangs; `replica_died` follows."""
+
+    replica: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resize:
     replica: int
     cores: int
@@ -134,7 +144,7 @@ class Wake:
     at: float
 
 
-Action = Start | Stop | Resize | Send | Answer | Wake
+Action = Start | Stop | Kill | Resize | Send | Answer | Wake
 
 
 class _State(Enum):
@@ -149,6 +159,7 @@ class _Replica:
     variant: Variant
     state: _State = _State.STARTING
     leaving: bool = False
+    killed: bool = False
     batch: Batch | None = None
 
 
@@ -163,10 +174,15 @@ class Suspect:
 
 
 class Stage:
-    """deadline_share: part of a row's remaining time that this stage may use, in (0, 1]."""
+    """deadline_share: part of a row's remaining time that this stage may use, in (0, 1]. hang_s: of a batch, at most."""
 
     def __init__(
-        self, setting: Setting, on_late: OnLate = OnLate.ANSWER, rule: Rule | None = None, deadline_share: float = 1.0
+        self,
+        setting: Setting,
+        on_late: OnLate = OnLate.ANSWER,
+        rule: Rule | None = None,
+        deadline_share: float = 1.0,
+        hang_s: float = HANG_S,
     ) -> None:
         if not 0 < deadline_share <= 1:
             raise ValueError(f"deadline_share is {deadline_share}; it must be in (0, 1]")
@@ -178,6 +194,8 @@ class Stage:
         self._on_late = on_late
         self._rule = rule or AdaptiveRule()
         self._share = deadline_share
+        self._hang_s = hang_s
+        self._proven: Variant | None = None  # the last variant of which a replica became ready
         self._replicas: dict[int, _Replica] = {}
         self._next = 0
         self._suspects: deque[Suspect] = deque()
@@ -208,9 +226,7 @@ class Stage:
     def start(self, now: float) -> list[Action]:
         return self._reconcile()
 
-    def arrive(
-        self, request: Any, deadlines: NDArray[np.float64], now: float, keep: NDArray[np.bool_] | None = None
-    ) -> list[Action]:
+    def arrive(self, request: Any, deadlines: NDArray[np.float64], now: float, keep: NDArray[np.bool_] | None = None) -> list[Action]:
         """Rows of one request, deadlines in seconds of the same clock as `now`."""
         self.rate.add(len(deadlines), now)
         for run in runs_of(request, deadlines, now, keep):
@@ -243,6 +259,8 @@ class Stage:
                         other.variant = found
             replica.variant = found
         replica.state = _State.IDLE
+        if replica.variant == self.setting.variant:
+            self._proven = replica.variant
         return self._dispatch(self._reconcile(), now)
 
     def replica_done(self, number: int, result: Result, now: float) -> list[Action]:
@@ -292,18 +310,18 @@ class Stage:
     # replicas
 
     def _reconcile(self) -> list[Action]:
-        """Starts and stops replicas towards the setting."""
+        """Starts and stops replicas towards the setting. While none of a new variant is ready, at least one of the old stays."""
         wanted, variant = self.setting.replicas, self.setting.variant
         staying = [replica for replica in self._replicas.values() if not replica.leaving]
         new = [replica for replica in staying if replica.variant == variant]
         old = [replica for replica in staying if replica.variant != variant]
-        actions: list[Action] = []
-        for _ in range(wanted - len(new)):
-            actions.append(self._start(variant))
+        actions: list[Action] = [self._start(variant) for _ in range(wanted - len(new))]
         surplus = sorted(new, key=lambda replica: (replica.state is not _State.STARTING, replica.batch is not None))
         for replica in surplus[: max(0, len(new) - wanted)]:
             actions += self._leave(replica)
         ready = sum(replica.state is not _State.STARTING for replica in new)
+        if not ready and not old and self._proven not in (None, variant):
+            actions.append(self._start(self._proven))
         old.sort(key=lambda replica: replica.state is _State.STARTING)
         for replica in old[max(0, wanted - ready) :]:
             actions += self._leave(replica)
@@ -328,14 +346,24 @@ class Stage:
         """Gives idle replicas what the rule releases."""
         self._expire(actions, now)
         for replica in list(self._replicas.values()):
+            if replica.batch is not None and not replica.killed:
+                self._watch(replica, replica.batch, actions, now)
             if replica.state is not _State.IDLE or replica.leaving:
                 continue
             batch = self._next_batch(actions, now)
             if batch is None:
-                break
+                continue
             replica.state, replica.batch = _State.BUSY, batch
-            actions.append(Send(replica.number, batch))
+            actions += (Send(replica.number, batch), Wake(now + self._hang_s))
         return actions
+
+    def _watch(self, replica: _Replica, batch: Batch, actions: list[Action], now: float) -> None:
+        due = batch.sent_at + self._hang_s
+        if now >= due:
+            replica.killed = True
+            actions.append(Kill(replica.number))
+        else:
+            actions.append(Wake(due))
 
     def _next_batch(self, actions: list[Action], now: float) -> Batch | None:
         if self._suspects and not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):

@@ -43,9 +43,7 @@ class Stub:
 
     def __init__(self, channel: Any) -> None:
         for name, (request, response) in UNARY.items():
-            call = channel.unary_unary(
-                f"/{SERVICE}/{name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
-            )
+            call = channel.unary_unary(f"/{SERVICE}/{name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString)
             setattr(self, name, call)
         self.ModelStreamInfer = channel.stream_stream(
             f"/{SERVICE}/{STREAM}",

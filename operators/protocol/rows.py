@@ -6,6 +6,7 @@ copied row by row. When all rows are equally long (`step` is then set) finding t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any
@@ -47,7 +48,7 @@ class RowTable:
         """Every row's bytes, decoded."""
         raw = self.raw if isinstance(self.raw, bytes) else bytes(self.raw)
         starts = self.offsets.tolist()
-        return [raw[start + PREFIX : end] for start, end in zip(starts, starts[1:], strict=False)]
+        return [raw[start + PREFIX : end] for start, end in itertools.pairwise(starts)]
 
 
 def encode(rows: Sequence[bytes]) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 
 from autoscaler.graph.pipeline import OnLate
 from operators.operator import Variant
-from operators.stage import Answer, Result, Send, Setting, Stage, Start, Status, Stop
+from operators.stage import Answer, Kill, Result, Send, Setting, Stage, Start, Status, Stop
 
 FIRST = Variant("first", 0.9)
 SECOND = Variant("second", 0.95)
@@ -15,10 +15,10 @@ SECOND = Variant("second", 0.95)
 class Simulated:
     """Runs a stage without processes. `running` maps replicas to the rows they work on; `answers` (request, row) to status."""
 
-    def __init__(self, replicas=1, batch=8, on_late=OnLate.ANSWER, rule=None, ready=True):
-        self.stage = Stage(Setting(FIRST, replicas=replicas, batch=batch), on_late, rule)
+    def __init__(self, replicas=1, batch=8, on_late=OnLate.ANSWER, rule=None, ready=True, **settings):
+        self.stage = Stage(Setting(FIRST, replicas=replicas, batch=batch), on_late, rule, **settings)
         self.now = 0.0
-        self.loading, self.idle, self.running, self.stopped = {}, set(), {}, []
+        self.loading, self.idle, self.running, self.stopped, self.killed = {}, set(), {}, [], []
         self.answers, self.reasons, self.repeated = {}, {}, []
         self.started = 0
         self.apply(self.stage.start(self.now))
@@ -91,6 +91,8 @@ class Simulated:
                     assert number in self.idle, f"replica {number} is not idle"
                     self.idle.discard(number)
                     self.running[number] = batch
+                case Kill(number):
+                    self.killed.append(number)
                 case Answer():
                     self._answered(action)
 

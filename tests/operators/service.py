@@ -55,14 +55,10 @@ def eventually(condition: Callable[[], object], what: str) -> object:
 
 
 class Service:
-    def __init__(
-        self, folder: Path, operator: str = "Faulty", batch: int = 64, replicas: int = 1, sleep_ms: float = 0, on_late: str = "answer"
-    ) -> None:
+    def __init__(self, folder: Path, operator: str = "Faulty", batch: int = 64, replicas: int = 1, sleep_ms: float = 0, on_late: str = "answer") -> None:
         path = folder / f"{operator}-{batch}-{replicas}.yaml"
         fan_out = str(operator == "Splitter").lower()
-        path.write_text(
-            PIPELINE.format(operator=operator, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out)
-        )
+        path.write_text(PIPELINE.format(operator=operator, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out))
         ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "operators.cli", "serve", str(path), *ports, "--unix", str(folder / f"{os.getpid()}.sock")],
@@ -102,6 +98,9 @@ class Service:
 
     def pids(self) -> list[int]:
         return self.stage()["pids"]
+
+    def wait_for_replicas(self, count: int) -> None:
+        eventually(lambda: self.stage()["replicas_ready"] == count == len(self.pids()), f"{count} replicas")
 
     def close(self) -> None:
         self.channel.close()
@@ -183,7 +182,8 @@ def each(raw: dict[str, tuple[bytes, int]]) -> Iterator[tuple[int, int, object]]
             yield row, status, next(results)
         else:
             yield row, status, [next(results) for _ in range(count)]
-    assert next(results, None) is None and next(reasons, None) is None
+    assert next(results, None) is None
+    assert next(reasons, None) is None
 
 
 def alive(pid: int) -> bool:

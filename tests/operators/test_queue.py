@@ -40,7 +40,8 @@ def test_a_whole_request_in_order_is_one_range_of_its_bytes():
     queue = EdfQueue()
     add(queue, "a", range(100))
     (run,) = queue.take(60)
-    assert run.adjacent and run.rows.tolist() == list(range(60))
+    assert run.adjacent
+    assert run.rows.tolist() == list(range(60))
 
 
 def test_kept_rows_do_not_expire():

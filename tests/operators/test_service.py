@@ -33,7 +33,8 @@ def test_every_row_comes_back_in_its_place(service):
     answers = stream.finish()
     assert answers["a"] == {at: (0, row) for at, row in enumerate(rows)}
     assert answers["b"] == {at: (0, row) for at, row in enumerate(rows[:3])}
-    assert set(stream.variants) == {"plain"} and not stream.repeated
+    assert set(stream.variants) == {"plain"}
+    assert not stream.repeated
 
 
 def test_rows_after_their_deadline_are_answered_and_marked(service):
@@ -64,7 +65,8 @@ def test_a_poison_row_condemns_itself_only(service, row, how, count):
     answers = stream.finish()["a"]
     assert answers[3] == (2, f"poison: the replica died 2 times with this row alone: {how}")
     assert [row for row, (status, _) in answers.items() if status != 0] == [3]
-    assert len(answers) == count and not stream.repeated
+    assert len(answers) == count
+    assert not stream.repeated
 
 
 def test_fan_out_answers_lists(splitter):
@@ -131,7 +133,8 @@ def test_a_malformed_unary_request_is_refused(service, message, text):
 
 def test_a_unary_call_has_all_rows_in_order(service):
     answer = service.stub.ModelInfer(request("a", numbered(700)))
-    assert answer.id == "a" and answer.parameters["variant"].string_param == "plain"
+    assert answer.id == "a"
+    assert answer.parameters["variant"].string_param == "plain"
     assert decode(answer.raw_output_contents[0], 700) == numbered(700)
 
 
@@ -183,8 +186,10 @@ def test_telemetry_tells_what_was_served(service):
     stream = Stream(service.stub)
     stream.send(message)
     stream.finish()
-    record = eventually(lambda: (now := service.stage()).get("answered") and now, "a record of the last second")
+    record = eventually(lambda: "work/0" in (now := service.stage()).get("proxies", {}) and now, "a record of the last second")
     assert record["proxies"]["work/0"] == {"received": 1234}
     assert record["released"].keys() == {"full", "deadline", "idle", "flush"}
+    assert record["arrivals"] >= 100
     assert record["queue_ms"].keys() == {"p50", "p95", "p99"}
-    assert record["setting"]["batch"] == 512 and record["replicas_ready"] == 1
+    assert record["setting"]["batch"] == 512
+    assert record["replicas_ready"] == 1

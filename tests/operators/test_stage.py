@@ -65,7 +65,8 @@ def test_only_the_poison_row_is_condemned():
     stage.settle(poison=[("a", 300)])
     assert [row for row, status in stage.answers.items() if status != Status.OK] == [("a", 300)]
     assert stage.reasons[("a", 300)].startswith("poison: ")
-    assert len(stage.answers) == 512 and not stage.repeated
+    assert len(stage.answers) == 512
+    assert not stage.repeated
     assert stage.started == 12  # the first; after the batch, its 9 halves down to one row and that row again: 11
 
 
@@ -125,14 +126,16 @@ def test_fewer_replicas_finish_what_they_run():
     assert stage.stopped == []
     stage.finish(0)
     stage.finish(1)
-    assert len(stage.stopped) == 1 and len(stage.answers) == 2
+    assert len(stage.stopped) == 1
+    assert len(stage.answers) == 2
 
 
 def test_a_new_variant_takes_over_once_it_is_ready():
     stage = Simulated(replicas=1, batch=1)
     stage.arrive("a", 2)
     stage.change(variant=SECOND)
-    assert stage.loading == {1: SECOND} and stage.stopped == []
+    assert stage.loading == {1: SECOND}
+    assert stage.stopped == []
     stage.finish(0)
     assert list(stage.running) == [0]  # the old one goes on meanwhile
     stage.load(1)
@@ -142,11 +145,30 @@ def test_a_new_variant_takes_over_once_it_is_ready():
     assert list(stage.running) == [1]
 
 
+def test_a_new_variant_that_never_loads_leaves_the_old_one_at_work():
+    stage = Simulated()
+    stage.change(variant=SECOND)
+    stage.die(1)
+    stage.die(0)  # the old one, killed
+    assert sorted(variant.name for variant in stage.loading.values()) == ["first", "second"]
+
+
+def test_a_replica_that_hangs_is_killed_once():
+    stage = Simulated(hang_s=5.0)
+    stage.arrive("a", 1)
+    stage.tick(4.9)
+    assert stage.killed == []
+    stage.tick(0.2)
+    stage.tick(0.2)
+    assert stage.killed == [0]
+
+
 def test_changing_back_before_the_new_variant_is_ready_costs_nothing():
     stage = Simulated()
     stage.change(variant=SECOND)
     stage.change(variant=FIRST)
-    assert stage.stopped == [1] and stage.idle == {0}
+    assert stage.stopped == [1]
+    assert stage.idle == {0}
 
 
 def test_the_version_that_a_replica_finds_becomes_the_setting():
