@@ -167,9 +167,10 @@ class Running:
 
     def _service(self) -> Child:
         p = self.ports
-        command = [*_sluice("operator", "serve"), str(self.config.pipeline), "--bootstrap-servers", self.bootstrap_servers]
+        command = [*_sluice("operator", "serve"), str(self.config.pipeline)]
         command += ["--grpc-port", str(p.grpc), "--http-port", str(p.http), "--metrics-port", str(p.metrics)]
-        return Child("service", tuple(command), cwd=Path.cwd(), ready=lambda: is_ready(self.http_address), stop_rank=50)
+        kafka = dict.fromkeys(("SLUICE_BOOTSTRAP", "SLUICE_BOOTSTRAP_SERVERS"), self.bootstrap_servers)
+        return Child("service", tuple(command), kafka, Path.cwd(), ready=lambda: is_ready(self.http_address), stop_rank=50)
 
     def _sidecar(self) -> Child:
         command = [*_sluice("autoscaler", "run"), str(self.config.pipeline), "--bootstrap-servers", self.bootstrap_servers]
