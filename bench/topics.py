@@ -83,8 +83,7 @@ def read(bootstrap: str, topic: str, idle_s: float = 3.0) -> Iterator[list]:
                 last = time.monotonic()
             elif time.monotonic() - last > idle_s:
                 return
-            for records in batches.values():
-                yield records
+            yield from batches.values()
     finally:
         consumer.close()
 

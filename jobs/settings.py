@@ -83,27 +83,15 @@ def topic_limits(bootstrap_servers: str, client: ClientSettings, topics: list[st
     from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
     from kafka.errors import KafkaError
 
-    limits = dict.fromkeys(topics, KAFKA_DEFAULT_MAX_BYTES)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, ["max.message.bytes"]) for topic in topics]
     admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, **client.kafka_python())
     try:
-        described = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics])
-        for topic, value in _max_message_bytes(described):
-            limits[topic] = value
+        told = admin.describe_configs(resources, config_filter="all").get("topic", {})
     except KafkaError:
-        return [limits[topic] for topic in topics]
+        told = {}
     finally:
         admin.close()
-    return [limits[topic] for topic in topics]
-
-
-def _max_message_bytes(described):
-    """(topic, bytes) pairs from kafka-python's answer."""
-    for response in described:
-        for resource in response.resources:
-            topic, entries = resource[3], resource[4]
-            for entry in entries:
-                if entry[0] == "max.message.bytes":
-                    yield topic, int(entry[1])
+    return [int(told.get(topic, {}).get("max.message.bytes", {}).get("value", KAFKA_DEFAULT_MAX_BYTES)) for topic in topics]
 
 
 def default_connector_jar() -> Path:
