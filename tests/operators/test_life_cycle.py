@@ -120,12 +120,12 @@ def test_a_change_that_is_no_object_or_for_no_stage_is_refused(service):
 
 
 def test_sigterm_answers_what_was_sent_and_leaves_no_process(tmp_path):
-    service = Service(tmp_path, "Sleeper", batch=8, sleep_ms=20)
+    service = Service(tmp_path, "Sleeper", batch=8, sleep_ms=100)
     stream = Stream(service.stub)
     for number in range(20):
         stream.send(request(number, [b"x"] * 8))
-    eventually(lambda: stream.answers, "the first answer")
-    eventually(lambda: (now := service.stage()).get("arrivals") and now["queued"] + now["in_flight"], "rows to wait")
+    eventually(lambda: (now := service.stage())["queued"] + now["in_flight"] + 160 - stream.outstanding() == 160, "all rows to be there")
+    assert stream.outstanding()
     pids = service.pids()
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(LIMIT_S) == 0
@@ -178,4 +178,4 @@ def test_a_taken_port_is_named(service, tmp_path):
 
 
 def test_a_wrong_pipeline_file_is_named_with_its_line(tmp_path):
-    assert "t.yaml:8: " in refused(tmp_path, pipeline("operators.echo:Echo").replace("operator:", "operater:"))
+    assert "t.yaml:9: stages.work.operater" in refused(tmp_path, pipeline("operators.echo:Echo").replace("operator:", "operater:"))
