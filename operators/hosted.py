@@ -11,10 +11,11 @@ from typing import Any
 
 from autoscaler.graph import pipeline as graph
 from operators import wire
+from operators.actions import Action, Answer, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
 from operators.operator import Variant
 from operators.replicas import Replicas
 from operators.requests import Control, Request
-from operators.stage import Action, Answer, Kill, Resize, Result, Send, Setting, Stage, Start, Stop, Wake
+from operators.stage import Stage
 from operators.telemetry import StageTelemetry
 from operators.wire import AnswerFrame, Kind
 

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.actions import Answer
 from operators.protocol import encoding
 from operators.protocol import inference_pb2 as pb
 from operators.protocol import rows as bytes_rows
 from operators.protocol.rows import RowsError, RowTable
 from operators.queue import Run
-from operators.stage import Answer
 from operators.wire import AnswerFrame
 
 Outputs = list[tuple[str, str, int, bytes | memoryview]]  # name, type, length, content
@@ -142,12 +142,12 @@ def response(request: Request, answer: Answer, control: Control) -> bytes:
     """A ModelStreamInferResponse, serialised."""
     run, variant = answer.run, answer.variant
     count = len(run)
-    queue_us = np.full(count, min(answer.queue_s * 1e6, 2**31 - 1), "<i4")
+    queue_us = int(min(answer.queue_s * 1e6, 2**31 - 1)).to_bytes(4, "little") * count
     payload, children, number = results(answer)
     outputs: Outputs = [
         ("row", "INT32", count, run.rows.tobytes()),
         ("status", "UINT8", count, answer.status.tobytes()),
-        ("queue_us", "INT32", count, queue_us.tobytes()),
+        ("queue_us", "INT32", count, queue_us),
         ("rows", "BYTES", number, payload),
     ]
     if children is not None:

@@ -14,13 +14,13 @@ import grpc.aio
 import numpy as np
 
 from operators import requests
+from operators.actions import Answer
 from operators.hosted import HostedStage
 from operators.protocol import calls
 from operators.protocol import inference_pb2 as pb
 from operators.protocol.rows import decode, encode
 from operators.requests import Request, RequestError
 from operators.serving import Serving
-from operators.stage import Answer
 
 log = logging.getLogger(__name__)
 

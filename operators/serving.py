@@ -11,9 +11,10 @@ from typing import Any
 
 from autoscaler.graph import pipeline as graph
 from operators import repository as stored
+from operators.actions import Setting
 from operators.hosted import WINDOW_ROWS, HostedStage
 from operators.operator import Variant
-from operators.stage import Setting, Stage
+from operators.stage import Stage
 from operators.telemetry import StageTelemetry, setting_of
 
 WINDOW_MAX = 1 << 20

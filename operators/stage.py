@@ -18,14 +18,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from enum import Enum, IntEnum
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler.graph.pipeline import OnLate
+from operators.actions import Action, Answer, Batch, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Suspect, Wake
 from operators.batching import AdaptiveRule, ArrivalRate, Reason, Release, Rule, View, Wait
 from operators.operator import Variant
 from operators.queue import EdfQueue, Run, runs_of
@@ -42,111 +43,6 @@ _ALL_OK = np.zeros(4096, np.uint8)
 _ALL_OK.setflags(write=False)
 
 
-class Status(IntEnum):
-    OK = 0
-    LATE = 1
-    FAILED = 2
-    EXPIRED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What can change while the stage serves. batch: rows per batch at most; window: rows a proxy may have unanswered."""
-
-    variant: Variant
-    replicas: int = 1
-    batch: int = 64
-    cores: int = 1
-    window: int = 8192
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    runs: list[Run]
-    rows: int
-    reason: Reason
-    sent_at: float
-    suspect: Suspect | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a replica made of a batch.
-
-    failed   uint8 per row of the batch, 0 ok, 2 failed; None = all ok
-    reasons  `reason: detail` by position in the batch, of the failed rows
-    payload  the caller's own; passed on with the answers
-    """
-
-    compute_s: float
-    failed: NDArray[np.uint8] | None = None
-    reasons: dict[int, str] = field(default_factory=dict)
-    payload: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    replica: int
-    variant: Variant
-    cores: int
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Runs nothing any more; ends without a `died`."""
-
-    replica: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """It hangs; `replica_died` follows."""
-
-    replica: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    replica: int
-    cores: int
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    replica: int
-    batch: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows of one request, answered. status uint8 per row; reasons one per row that is not answered, in order.
-
-    With `result`, the rows are the `part`-th run of its batch and begin at position `first` of it.
-    """
-
-    run: Run
-    status: NDArray[np.uint8]
-    late: int
-    failed: int
-    queue_s: float
-    reasons: list[str]
-    variant: Variant
-    result: Result | None = None
-    part: int = 0
-    first: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Call `tick` at this time."""
-
-    at: float
-
-
-Action = Start | Stop | Kill | Resize | Send | Answer | Wake
-
-
 class _State(Enum):
     STARTING = "starting"
     IDLE = "idle"
@@ -161,16 +57,6 @@ class _Replica:
     leaving: bool = False
     killed: bool = False
     batch: Batch | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Suspect:
-    """Rows that were running when a replica died; the counts only grow while it is a single row."""
-
-    runs: list[Run]
-    rows: int
-    deaths: int = 0
-    outside: int = 0
 
 
 class Stage:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.stage import Answer, Batch, Stage
+from operators.actions import Answer, Batch
+from operators.stage import Stage
 
 LEAST_MS = 0.01
 RATIO = 1.05  # of a histogram's neighbouring bounds: a quantile is right to 5 %

@@ -9,6 +9,7 @@ import pytest
 
 CORE = [
     "autoscaler.graph.pipeline",
+    "operators.actions",
     "operators.batching",
     "operators.operator",
     "operators.queue",

@@ -23,7 +23,8 @@ class RowsError(ValueError):
 
 
 class RowTable:
-    """The rows of one BYTES tensor. offsets[i] is where row i's length stands, offsets[count] the end; step in bytes, 0 = rows differ."""
+    """The rows of one BYTES tensor. step: bytes from one row to the next, 0 = rows differ; offsets, only then: where each row's
+    length stands, and the end."""
 
     __slots__ = ("count", "offsets", "raw", "step")
 
@@ -31,24 +32,28 @@ class RowTable:
         self.raw = raw
         self.count = count
         self.step = _equal_step(raw, count)
-        self.offsets = np.arange(count + 1, dtype=np.int64) * self.step if self.step else _walk(raw, count)
+        self.offsets = None if self.step else _walk(raw, count)
 
     def span(self, first: int, last: int) -> memoryview:
         """Rows first..last-1, encoded as they are."""
+        if self.offsets is None:
+            return memoryview(self.raw)[first * self.step : last * self.step]
         return memoryview(self.raw)[self.offsets[first] : self.offsets[last]]
 
     def gather(self, rows: NDArray[np.integer[Any]]) -> bytes:
         """The given rows in the given order, encoded."""
-        if self.step:
+        if self.offsets is None:
             return np.frombuffer(self.raw, np.uint8).reshape(self.count, self.step)[rows].tobytes()
         raw, starts, ends = self.raw, self.offsets[rows].tolist(), self.offsets[rows + 1].tolist()
         return b"".join([raw[start:end] for start, end in zip(starts, ends, strict=True)])
 
     def rows(self) -> list[bytes]:
         """Every row's bytes, decoded."""
-        raw = self.raw if isinstance(self.raw, bytes) else bytes(self.raw)
-        starts = self.offsets.tolist()
-        return [raw[start + PREFIX : end] for start, end in itertools.pairwise(starts)]
+        raw, step = bytes(self.raw), self.step
+        if self.offsets is None:
+            length = step - PREFIX
+            return [raw[start : start + length] for start in range(PREFIX, PREFIX + step * self.count, step)]
+        return [raw[start + PREFIX : end] for start, end in itertools.pairwise(self.offsets.tolist())]
 
 
 def encode(rows: Sequence[bytes]) -> bytes:
@@ -75,8 +80,7 @@ def _equal_step(raw: bytes | memoryview, count: int) -> int:
     if count <= 0 or len(raw) % count or len(raw) // count < PREFIX:
         return 0
     step = len(raw) // count
-    words = np.frombuffer(raw, np.uint8).reshape(count, step)[:, :PREFIX]
-    lengths = np.ascontiguousarray(words).view("<u4")
+    lengths = np.ndarray(count, "<u4", raw, strides=(step,))
     return step if bool((lengths == step - PREFIX).all()) else 0
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from autoscaler.graph.pipeline import OnLate
+from operators.actions import Answer, Kill, Result, Send, Setting, Start, Status, Stop
 from operators.operator import Variant
-from operators.stage import Answer, Kill, Result, Send, Setting, Stage, Start, Status, Stop
+from operators.stage import Stage
 
 FIRST = Variant("first", 0.9)
 SECOND = Variant("second", 0.95)

@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.graph.pipeline import OnLate
+from operators.actions import Status
 from operators.batching import EarlyDropRule, FixedRule, Reason
-from operators.stage import Status
 from tests.operators.builders import FIRST, SECOND, Simulated
 
 
