@@ -16,7 +16,8 @@ PACKAGES := $(STAMPS)/packages
 BROKER := $(STAMPS)/broker
 CONNECTOR := $(STAMPS)/connector
 MODELS := $(STAMPS)/models
-SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS)
+ARCHIVES := $(STAMPS)/archives
+SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(ARCHIVES)
 JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml \) -print 2>/dev/null)
 
 # a stamp counts only while what it stands for is there
@@ -74,5 +75,8 @@ $(BROKER): kafka/pom.xml | $(SYSTEM)
 $(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
 	$(call step,connector jar,mvn -q -B -f jobs/connector/pom.xml package -DskipTests)
 
-$(MODELS): $(PACKAGES) operators/training.py operators/networks.py operators/datasets.py
+$(MODELS): operators/training.py operators/networks.py operators/datasets.py | $(PACKAGES)
 	$(call step,example models,$(IN)/sluice train)
+
+$(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py | $(PACKAGES) $(BROKER)
+	$(call step,class archives for a faster start,$(IN)/python -m jobs.embedded.archives || true)

@@ -24,7 +24,7 @@ from pathlib import Path
 from autoscaler.graph.pipeline import Pipeline
 from autoscaler.graph.reader import read_pipeline
 from jobs.consumer import Record, TopicReader
-from jobs.embedded import broker, cluster, paths, ports, summary, view
+from jobs.embedded import archives, broker, cluster, paths, ports, summary, view
 from jobs.embedded.processes import Child, StartFailed, Supervisor
 from jobs.embedded.rest import FlinkRest, RestError
 from jobs.producer import Load, samples_named
@@ -127,8 +127,8 @@ class Running:
         """Returns when the job runs and the service is ready."""
         broker.prepare(self.broker)
         cluster.prepare(self.cluster)
-        flink = cluster.children(self.cluster)
-        self.supervisor.start(broker.child(self.broker))
+        flink = [archives.used(child) for child in cluster.children(self.cluster)]
+        self.supervisor.start(archives.used(broker.child(self.broker)))
         for child in flink:
             self.supervisor.start(child)
         self.supervisor.start(self._service())
@@ -264,8 +264,7 @@ class Watcher(threading.Thread):
                 self.first_answer_at = time.monotonic()
             self.answered.append(summary.answered_from(record))
             source_ms = record.header("source-timestamp")
-            if source_ms:
-                self.seen.add(record.timestamp_ms - int(source_ms), time.monotonic())
+            self.seen.add(record.timestamp_ms - int(source_ms) if source_ms else None, time.monotonic())
 
 
 def run(config: RunConfig, say: Callable[[str], None] = print) -> int:

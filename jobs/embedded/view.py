@@ -87,16 +87,17 @@ class EndToEnd:
 
     out: int = 0
     dead: int = 0
-    recent: deque[tuple[float, float]] = field(default_factory=deque)
+    recent: deque[tuple[float, float | None]] = field(default_factory=deque)
 
-    def add(self, latency_ms: float, now_s: float) -> None:
+    def add(self, latency_ms: float | None, now_s: float) -> None:
+        """latency_ms: None when the record does not say when it was due."""
         self.out += 1
         self.recent.append((now_s, latency_ms))
 
     def quantiles(self, now_s: float) -> tuple[float | None, float | None, float | None]:
         while self.recent and self.recent[0][0] < now_s - LATENCY_WINDOW_S:
             self.recent.popleft()
-        latencies = [latency for _, latency in list(self.recent)]
+        latencies = [latency for _, latency in list(self.recent) if latency is not None]
         return quantile(latencies, 0.5), quantile(latencies, 0.95), quantile(latencies, 0.99)
 
     def rate(self, now_s: float) -> float:

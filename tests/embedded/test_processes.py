@@ -75,9 +75,8 @@ def test_a_start_that_fails_names_child_reason_and_log(tmp_path):
 def test_a_command_that_is_not_there_is_said(tmp_path):
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Child("child", ("/no/such/command",), restart=False))
+        until(lambda: supervisor.pid("child") is None)
         with pytest.raises(StartFailed, match="cannot start /no/such/command"):
-            supervisor.wait_ready(["child"], 10)
-            until(lambda: supervisor.pid("child") is None)
             supervisor.wait_ready(["child"], 10)
 
 
