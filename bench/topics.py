@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from bench.report import progress
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 POLL_S = 0.5
 

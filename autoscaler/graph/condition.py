@@ -19,9 +19,8 @@ _TOKEN = re.compile(r"""
     | (?P<operator><>|<=|>=|\|\||[=<>+\-*(),])
 """, re.VERBOSE)
 
-_KEYWORDS = frozenset("""AND OR NOT IS NULL TRUE FALSE UNKNOWN BETWEEN SYMMETRIC IN LIKE CASE WHEN THEN ELSE END DISTINCT FROM AS
-    STRING VARCHAR INT INTEGER BIGINT DOUBLE BOOLEAN""".split())
-_FUNCTIONS = frozenset("ABS CHAR_LENGTH UPPER LOWER TRIM COALESCE NULLIF IF GREATEST LEAST FLOOR CEIL TRY_CAST".split())
+_KEYWORDS = frozenset(["AND", "OR", "NOT", "IS", "NULL", "TRUE", "FALSE", "UNKNOWN", "BETWEEN", "SYMMETRIC", "IN", "LIKE", "CASE", "WHEN", "THEN", "ELSE", "END", "DISTINCT", "FROM", "AS", "STRING", "VARCHAR", "INT", "INTEGER", "BIGINT", "DOUBLE", "BOOLEAN"])
+_FUNCTIONS = frozenset(["ABS", "CHAR_LENGTH", "UPPER", "LOWER", "TRIM", "COALESCE", "NULLIF", "IF", "GREATEST", "LEAST", "FLOOR", "CEIL", "TRY_CAST"])
 
 
 def condition_error(when: str, fields: Iterable[str]) -> str | None:

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from jobs.consumer import Record, TopicReader
-from kafka import KafkaProducer
 
 POLL_S = 0.05
 
