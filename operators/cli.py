@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The operator service: runs the operators of a pipeline outside Flink.")
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, help="The operator service: runs the operators of a pipeline outside Flink.")
 
 
 @app.callback()
@@ -24,18 +24,27 @@ def serve(
     http_port: Annotated[int, typer.Option(help="Port of health, telemetry and settings; 0 = any.", envvar="SLUICE_HTTP_PORT")] = 8000,
     metrics_port: Annotated[int, typer.Option(help="Port of Prometheus metrics; 0 = any.", envvar="SLUICE_METRICS_PORT")] = 8002,
     unix: Annotated[str | None, typer.Option(help="Path of a further gRPC socket.", envvar="SLUICE_UNIX")] = None,
-    bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers for telemetry, host:port; none = HTTP only.", envvar="SLUICE_BOOTSTRAP")] = None,
-    broker_settings: Annotated[Path | None, typer.Option(help="File of Kafka client settings.", envvar="SLUICE_BROKER_SETTINGS")] = None,
+    bootstrap: Annotated[
+        str | None,
+        typer.Option(
+            "--bootstrap-servers",
+            help="Kafka brokers that telemetry goes to; none = HTTP only.",
+            envvar="SLUICE_BOOTSTRAP_SERVERS",
+            metavar="HOST:PORT,...",
+        ),
+    ] = None,
+    kafka_config: Annotated[Path | None, typer.Option("--kafka-config", help="Kafka client properties.", envvar="SLUICE_KAFKA_CONFIG", metavar="FILE")] = None,
     models: Annotated[Path | None, typer.Option(help="Directory of stored models.", envvar="SLUICE_MODELS")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.", envvar="SLUICE_LOG_LEVEL")] = "info",
 ) -> None:
     """Serve the operators of PIPELINE until SIGTERM."""
+    from jobs.broker import SettingsError
     from operators import serve as serving
     from operators.serving import StartError
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
+        logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("kafka").setLevel(logging.ERROR)
         serving.serve(
             pipeline,
             grpc_port=grpc_port,
@@ -45,9 +54,9 @@ def serve(
             bootstrap=bootstrap,
             repository=models,
             unix=unix,
-            kafka=_kafka(broker_settings),
+            kafka=_kafka(kafka_config),
         )
-    except (StartError, OSError, ValueError) as error:
+    except (StartError, SettingsError, OSError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 
@@ -57,7 +66,7 @@ def _kafka(path: Path | None) -> dict[str, object]:
         return {}
     from jobs.broker import read_settings
 
-    return dict(read_settings(path))
+    return dict(read_settings(path).kafka_python())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 TOPIC = "sluice-telemetry"
 KEPT = 120  # records that wait for the broker; the oldest go first
 RETRY_S = 5.0
+PRODUCER = {"acks": 1, "linger_ms": 50, "max_block_ms": 5000}
 
 
 class Publisher:
@@ -65,7 +66,7 @@ class Publisher:
         said = False
         while True:
             try:
-                return KafkaProducer(**{"acks": 1, "linger_ms": 50, "max_block_ms": 5000, **self._settings})
+                return KafkaProducer(**{**PRODUCER, **self._settings})
             except Exception as error:  # as above
                 if not said:
                     log.warning("telemetry waits for the broker: %s", error)

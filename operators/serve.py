@@ -56,10 +56,13 @@ def serve(
     unix: str | None = None,
     kafka: Mapping[str, Any] | None = None,
 ) -> None:
-    """Serves the pipeline file until SIGTERM or SIGINT; StartError, OSError or the reader's error when it cannot."""
+    """Serves the pipeline file until SIGTERM or SIGINT; StartError, OSError or the reader's error when it cannot.
+
+    bootstrap: brokers that telemetry goes to; kafka: further keyword arguments of kafka-python's clients.
+    """
     from autoscaler.graph.reader import read_pipeline
 
-    clients = {**(kafka or {}), **({"bootstrap_servers": bootstrap} if bootstrap else {})}
+    clients = {**(kafka or {}), "bootstrap_servers": bootstrap} if bootstrap else {}
     root = {} if repository is None else {"repository": Path(repository)}
     settings = ServeSettings(host, grpc_port, http_port, metrics_port, unix, kafka=clients, **root)
     asyncio.run(run(read_pipeline(Path(pipeline_path)), settings))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoscaler.graph import pipeline as graph
+from autoscaler.graph.shares import deadline_shares
 from operators import repository as stored
 from operators.actions import Setting
 from operators.hosted import WINDOW_ROWS, HostedStage
@@ -124,15 +125,6 @@ def open_variant(spec: graph.Stage, name: str | None, version: str = "") -> Vari
     best = max(spec.variants, key=lambda variant: variant.accuracy, default=graph.VariantSpec("default", 1.0))
     chosen = next((variant for variant in spec.variants if variant.name == name), best)
     return Variant(chosen.name, chosen.accuracy, chosen.options, version)
-
-
-def deadline_shares(pipeline: graph.Pipeline) -> dict[str, float]:
-    """Of the time an event has left at a stage, the part that the stage may use: equal parts for all stages on the longest way on."""
-    longest: dict[str, int] = {}
-    for stage in reversed(pipeline.stages):
-        after = [longest[other.name] for other in pipeline.stages if stage.name in other.after and other.name in longest]
-        longest[stage.name] = 1 + max(after, default=0)
-    return {name: 1 / stages for name, stages in longest.items()}
 
 
 def _number(stage: str, key: str, value: object, least: int, most: int) -> int:

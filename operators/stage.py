@@ -288,10 +288,10 @@ class Stage:
             late, reasons = 0, []
             status = _ALL_OK[:count] if result.failed is None and count <= len(_ALL_OK) else _status(result, first, last)
             if run.deadlines[0] < now:
-                status = status.copy()
                 passed = int(np.searchsorted(run.deadlines, now, "left"))  # rows whose deadline has gone by
-                status[:passed][status[:passed] == Status.OK] = Status.LATE
-                late = int(np.count_nonzero(status == Status.LATE))
+                status = status.copy()
+                status[:passed] |= status[:passed] == Status.OK  # LATE is 1
+                late = passed if result.failed is None else int(np.count_nonzero(status == Status.LATE))
             if result.reasons:
                 reasons = [result.reasons[at] for at in range(first, last) if at in result.reasons]
             all_late += late
