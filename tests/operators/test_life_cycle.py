@@ -54,6 +54,19 @@ def service(tmp_path_factory):
     service.close()
 
 
+@pytest.fixture
+def started(tmp_path):
+    services = []
+
+    def start(**setting):
+        services.append(Service(tmp_path, "Sleeper", **setting))
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.close()
+
+
 def test_killed_replicas_lose_nothing(service):
     load = Load(service)
     for _ in range(4):
@@ -119,8 +132,8 @@ def test_a_change_that_is_no_object_or_for_no_stage_is_refused(service):
     assert service.http("/sluice/v1/stages/walk", {})[0] == 404
 
 
-def test_sigterm_answers_what_was_sent_and_leaves_no_process(tmp_path):
-    service = Service(tmp_path, "Sleeper", batch=8, sleep_ms=100)
+def test_sigterm_answers_what_was_sent_and_leaves_no_process(started):
+    service = started(batch=8, sleep_ms=100)
     stream = Stream(service.stub)
     for number in range(20):
         stream.send(request(number, [b"x"] * 8))
@@ -135,8 +148,8 @@ def test_sigterm_answers_what_was_sent_and_leaves_no_process(tmp_path):
     assert not any(alive(pid) for pid in pids)
 
 
-def test_a_killed_service_leaves_no_replica(tmp_path):
-    service = Service(tmp_path, "Sleeper", replicas=2, sleep_ms=3000)
+def test_a_killed_service_leaves_no_replica(started):
+    service = started(replicas=2, sleep_ms=3000)
     Stream(service.stub).send(request("a", [b"x"]))
     pids = eventually(lambda: len(found := service.pids()) == 2 and found, "two replicas")
     service.process.kill()
