@@ -78,5 +78,5 @@ $(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
 $(MODELS): operators/training.py operators/networks.py operators/datasets.py | $(PACKAGES)
 	$(call step,example models,$(IN)/sluice train)
 
-$(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py | $(PACKAGES) $(BROKER)
+$(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py | $(PACKAGES) $(BROKER) $(CONNECTOR)
 	$(call step,class archives for a faster start,$(IN)/python -m jobs.embedded.archives || true)

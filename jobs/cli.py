@@ -128,6 +128,7 @@ def produce(
     count: Annotated[int | None, typer.Option(help="Events at most.")] = None,
     seed: int = 1,
     prefix: Annotated[str | None, typer.Option(help="Of the event ids; default from the time.")] = None,
+    start_when: Annotated[Path | None, typer.Option(help="Get ready, but begin only once this file is there.")] = None,
     bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
     kafka_config: KafkaConfig = None,
 ) -> None:
@@ -136,7 +137,7 @@ def produce(
 
     try:
         load = Load(rate, shape, 60.0 if duration is None and count is None else duration, count, seed)
-        replay = Replay(topic, samples_named(inputs, seed), load, _client(bootstrap_servers, kafka_config), prefix)
+        replay = Replay(topic, samples_named(inputs, seed), load, _client(bootstrap_servers, kafka_config), prefix, start_when)
     except (ValueError, OSError) as error:
         _fail(error)
     for number in (signal.SIGINT, signal.SIGTERM):

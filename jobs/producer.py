@@ -169,10 +169,11 @@ class Replay:
         load: Load,
         client: Mapping[str, Any],
         prefix: str | None = None,
+        start_when: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.topic, self.samples, self.load = topic, samples, load
-        self._client, self._now = client, now
+        self._client, self._now, self._start_when = client, now, start_when
         self._prefix = prefix or f"{int(now() * 1000):x}"
         self._stopped = False
         self.intended_ms: dict[str, int] = {}
@@ -189,6 +190,9 @@ class Replay:
 
         producer = KafkaProducer(**{"linger_ms": 1, "delivery_timeout_ms": 600_000, **self._client})
         try:
+            producer.partitions_for(self.topic)  # so that the first event does not wait for it
+            while not (self._stopped or self._start_when is None or self._start_when.exists()):
+                time.sleep(0.02)
             self._send_all(producer)
             producer.flush(timeout=600)
         finally:

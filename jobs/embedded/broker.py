@@ -98,9 +98,8 @@ def child(config: BrokerConfig, stop_rank: int = 90) -> Child:
 
 def is_serving(bootstrap_servers: str, client: Mapping[str, object] | None = None) -> bool:
     """Whether it answers a client's first questions."""
-    from kafka.errors import KafkaError
-
     from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
 
     try:
         admin = KafkaAdminClient(

@@ -27,6 +27,7 @@ from jobs.embedded.rest import FlinkRest, RestError
 SESSION_TIMEOUT_MS = 5000
 """A killed JobManager's leadership lasts this long in ZooKeeper before its successor may lead."""
 SUBMIT_TIMEOUT_S = 120.0
+_CLIENT_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,6 @@ def submission(
     if from_snapshot is not None:
         command += ["-s", from_snapshot]
     command += [f"-D{key}={value}" for key, value in (settings or {}).items()]
-    if paths.CONNECTOR_JAR.exists():
-        command += ["--jarfile", str(paths.CONNECTOR_JAR)]
     command += ["-pyclientexec", sys.executable, "-pyexec", sys.executable, "-py", str(config.job_file), *arguments]
     return command, _environment(config, "client")
 
@@ -280,7 +279,7 @@ def _environment(config: ClusterConfig, conf: str) -> dict[str, str]:
         "FLINK_LIB_DIR": str(home / "lib"),
         "FLINK_LOG_DIR": str(config.directory / "tmp"),
         "PYTHONPATH": os.pathsep.join(p for p in (str(paths.ROOT), os.environ.get("PYTHONPATH")) if p),
-        "JVM_ARGS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "JVM_ARGS": " ".join(_CLIENT_JVM),
     }
 
 

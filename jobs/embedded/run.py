@@ -110,6 +110,7 @@ class Running:
         self.rest = FlinkRest(self.cluster.rest_address, timeout_s=5.0)
         self.supervisor = Supervisor(directory / "logs", self._event)
         self.job_id = ""
+        self._go = directory / "go"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -123,8 +124,8 @@ class Running:
     def client(self) -> dict[str, object]:
         return {"bootstrap_servers": self.bootstrap_servers}
 
-    def start(self) -> None:
-        """Returns when the job runs and the service is ready."""
+    def start(self, prefix: str | None = None) -> None:
+        """Returns when the job runs and the service is ready; with a prefix the producer waits for `produce`."""
         broker.prepare(self.broker)
         cluster.prepare(self.cluster)
         flink = [archives.used(child) for child in cluster.children(self.cluster)]
@@ -135,29 +136,35 @@ class Running:
         self._ready("broker")
         broker.create_topics(self.bootstrap_servers, topics_of(self.pipeline))
         self._submit()
+        if prefix is not None:
+            self.load_up(prefix)
         for child in flink:
             self._ready(child.name)
         self._ready("service")
-        if find_spec("autoscaler.cli") is not None:
-            self.supervisor.start(self._sidecar())
         self.job_id = self._submitted()
         try:
             self.rest.wait_running(self.job_id, START_TIMEOUT_S)
         except RestError as error:
             raise StartFailed("job", str(error), self.supervisor.log("jobmanager")) from error
         self._said(f"job {self.job_id} runs")
+        if find_spec("autoscaler.cli") is not None:
+            self.supervisor.start(self._sidecar())
 
-    def produce(self, prefix: str) -> None:
-        """Starts the producer on the run's load."""
+    def load_up(self, prefix: str) -> None:
+        """Starts the producer; it reads its inputs, connects and waits for `produce`."""
         load = self.config.load
         command = [*_sluice("produce"), self.pipeline.source.name, "--inputs", inputs_of(self.config, self.pipeline)]
         command += ["--bootstrap-servers", self.bootstrap_servers, "--prefix", prefix, "--rate", str(load.rate)]
-        command += ["--shape", load.shape.value, "--seed", str(load.seed)]
+        command += ["--shape", load.shape.value, "--seed", str(load.seed), "--start-when", str(self._go)]
         if load.duration_s is not None:
             command += ["--duration", str(load.duration_s)]
         if load.count is not None:
             command += ["--count", str(load.count)]
         self.supervisor.start(Child("producer", tuple(command), cwd=paths.ROOT, restart=False, stop_rank=0, stop_grace_s=5.0))
+
+    def produce(self) -> None:
+        """Lets the producer begin."""
+        self._go.touch()
 
     def producer_is_done(self) -> bool:
         return self.supervisor.pid("producer") is None
@@ -181,7 +188,8 @@ class Running:
         arguments = ["--pipeline", str(self.config.pipeline.resolve()), "--bootstrap-servers", self.bootstrap_servers]
         arguments += ["--service", f"{ports.HOST}:{self.ports.grpc}", *self.config.job_arguments]
         command, environment = cluster.submission(self.cluster, arguments)
-        self.supervisor.start(Child("submit", tuple(command), environment, paths.ROOT, restart=False, stop_grace_s=1.0))
+        submit = Child("submit", tuple(command), environment, paths.ROOT, restart=False, stop_grace_s=1.0)
+        self.supervisor.start(archives.used(submit))
 
     def _submitted(self) -> str:
         status = self.supervisor.wait_exit("submit", cluster.SUBMIT_TIMEOUT_S)
@@ -202,13 +210,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def machine(config: RunConfig, say: Callable[[str], None] = print) -> Iterator[Running]:
-    """A started machine for the block; everything is gone after it. Its directory stays if the block or the start failed."""
+def machine(config: RunConfig, say: Callable[[str], None] = print, prefix: str | None = None) -> Iterator[Running]:
+    """A started machine for the block; everything is gone after it. Its directory stays if the block or the start failed.
+
+    With a prefix a producer is up too, and sends events with such ids once `produce` is called.
+    """
     pipeline = read_pipeline(config.pipeline)
     directory = config.directory or paths.RUNS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{pipeline.name}"
     running = Running(config, pipeline, directory, say)
     try:
-        running.start()
+        running.start(prefix)
         yield running
     finally:
         with _signals_held():
@@ -271,8 +282,9 @@ def run(config: RunConfig, say: Callable[[str], None] = print) -> int:
     """The whole run; the exit status: 0 all well, 1 something lost or failed, 2 it could not be started as asked."""
     stop = _StopFlag()
     try:
-        with stop.on_signals(), machine(config, say) as running:
-            told = _attended(config, running, stop, say)
+        prefix = f"{int(time.time() * 1000):x}"
+        with stop.on_signals(), machine(config, say, prefix) as running:
+            told = _attended(config, running, prefix, stop, say)
             say("")
             for line in summary.lines(told, running.pipeline.slo_ms):
                 say(line)
@@ -305,12 +317,13 @@ class RunFailed(Exception):
         super().__init__(f"failed: {reason}; logs: {directory / 'logs'}")
 
 
-def _attended(config: RunConfig, running: Running, stop: _StopFlag, say: Callable[[str], None]) -> summary.Summary:
+def _attended(
+    config: RunConfig, running: Running, prefix: str, stop: _StopFlag, say: Callable[[str], None]
+) -> summary.Summary:
     """Load, view and the wait for the rest; what came of it."""
-    prefix = f"{int(time.time() * 1000):x}"
     watcher = Watcher(running)
     watcher.start()
-    running.produce(prefix)
+    running.produce()
     stop.under_way = True
     stages = view.Stages()
     terminal = sys.stdout.isatty()
