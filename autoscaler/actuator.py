@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from types import TracebackType
@@ -54,7 +53,7 @@ class ServiceActuator:
         try:
             async with self._session.request(method, url, json=body or None) as response:
                 text = await response.text()
-        except (aiohttp.ClientError, asyncio.TimeoutError, UnicodeDecodeError) as error:
+        except (TimeoutError, aiohttp.ClientError, UnicodeDecodeError) as error:
             raise ActuationError(f"{method} {url}: {error or type(error).__name__}") from error
         if response.status != 200:
             raise ActuationError(f"{method} {url}: {response.status} {text[:200]}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+import sys
+import traceback
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -17,6 +20,9 @@ from autoscaler.loop import ControlLoop
 from autoscaler.metrics import SidecarMetrics
 from autoscaler.reactive import ReactiveSettings
 from jobs.broker import SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from autoscaler.sidecar import KafkaAccess
 
 app = typer.Typer(help="The autoscaler sidecar of a Sluice pipeline.", no_args_is_help=True, add_completion=False)
 
@@ -59,13 +65,25 @@ def run(
     except (PipelineError, SettingsError, OSError, ValueError) as error:
         _fail(str(error), 2)
     metrics = SidecarMetrics(pipeline.name)
-    stop_metrics = _serve(metrics, metrics_port)
-    settings = ReactiveSettings(stabilization_s=stabilization_interval)
+    _serve(metrics, metrics_port)
     actuator = ServiceActuator(service)
+    settings = ReactiveSettings(stabilization_s=stabilization_interval)
+    _until_it_ends(_run(ControlLoop(pipeline, actuator, metrics, settings, advice), actuator, kafka))
+
+
+def _until_it_ends(running: Coroutine[None, None, None]) -> NoReturn:
+    """asyncio.run, but the process ends without waiting for tasks that swallow their cancellation: a Faust app that lost its broker
+    leaves such behind, and neither the loop nor the interpreter would then come to an end."""
     try:
-        asyncio.run(_run(ControlLoop(pipeline, actuator, metrics, settings, advice), actuator, kafka))
-    finally:
-        stop_metrics()
+        asyncio.new_event_loop().run_until_complete(running)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    else:
+        status = 0
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 async def _run(loop: ControlLoop, actuator: ServiceActuator, kafka: KafkaAccess) -> None:
@@ -77,9 +95,9 @@ async def _run(loop: ControlLoop, actuator: ServiceActuator, kafka: KafkaAccess)
         await sidecar.run()
 
 
-def _serve(metrics: SidecarMetrics, port: int) -> Callable[[], None]:
+def _serve(metrics: SidecarMetrics, port: int) -> None:
     try:
-        return metrics.serve(port)
+        metrics.serve(port)
     except OSError as error:
         _fail(f"metrics port {port}: {error.strerror}; choose another with --metrics-port", 1)
 

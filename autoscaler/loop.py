@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from autoscaler.graph.pipeline import Pipeline
 from autoscaler.actuator import ActuationError
+from autoscaler.graph.pipeline import Pipeline
 from autoscaler.metrics import SidecarMetrics
 from autoscaler.reactive import Action, Decision, Observed, ReactiveSettings, Running, StageDecision, StageHistory, decide, served
 from autoscaler.telemetry import Outcome, StageTelemetry, StageWindow, WrongRecord, parse

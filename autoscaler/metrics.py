@@ -32,16 +32,9 @@ class SidecarMetrics:
         build = Gauge("sluice_build_info", "1, with the version that runs.", ("component", "version"), registry=self.registry)
         build.labels("autoscaler", _version()).set(1)
 
-    def serve(self, port: int, address: str = "127.0.0.1") -> Callable[[], None]:
-        """Answers GET on that port from a thread of its own; what it returns stops that. OSError when the port is taken."""
-        server, thread = start_http_server(port, address, self.registry)
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return stop
+    def serve(self, port: int, address: str = "127.0.0.1") -> None:
+        """Answers GET on that port, from a thread, while the process lives. OSError when the port is taken."""
+        start_http_server(port, address, self.registry)
 
     def prepare(self, stage: str, newest_s: Callable[[], float | None]) -> None:
         """Shows a stage before anything happened to it. newest_s: Unix time of its newest record; its age is taken at each scrape."""

@@ -245,7 +245,8 @@ def _judge(case: _Case, observed: Observed, now_s: float) -> tuple[StageDecision
 def _sized(case: _Case, kept: StageDecision, learned: LearnedTime, settled: bool) -> StageDecision:
     """Up, down, wait or keep, starting from kept.plan: what runs, brought inside the file's bounds."""
     first, held_rps = kept.plan, kept.inputs.held_need_rps
-    assert first is not None and held_rps is not None
+    assert first is not None
+    assert held_rps is not None
     carries_rps = case.carries_rps(first, learned)
     load = f"needs {held_rps:.0f} rows/s, {_words(first)} carries {carries_rps:.0f}"
     if carries_rps < held_rps:
@@ -305,7 +306,9 @@ def _within_budget(pipeline: Pipeline, asked: list[StageDecision], settings: Rea
 
     def coverage_less_one(name: str) -> float:
         held, learned, plan = free[name].inputs.held_need_rps, free[name].inputs.service_time, free[name].plan
-        assert held is not None and learned is not None and plan is not None
+        assert held is not None
+        assert learned is not None
+        assert plan is not None
         return (granted[name] - 1) * learned.capacity_rps(plan.batch) * settings.utilization / held if held else math.inf
 
     def running(name: str) -> int:
@@ -325,7 +328,8 @@ def _granted(stage: StageDecision, replicas: int) -> StageDecision:
     if stage.plan is None or replicas >= stage.plan.replicas:
         return stage
     plan = replace(stage.plan, replicas=replicas)
-    return replace(stage, action=_action(stage.running, plan, Action.SHORT), plan=plan, reason=f"{stage.reason}; the budget leaves {replicas} of {stage.plan.replicas} replicas")
+    return replace(stage, action=_action(stage.running, plan, Action.SHORT), plan=plan,
+                   reason=f"{stage.reason}; the budget leaves {replicas} of {stage.plan.replicas} replicas")
 
 
 def _words(running: Running) -> str:

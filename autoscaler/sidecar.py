@@ -34,6 +34,8 @@ SILENCE_S = 10.0
 PUBLISH_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 4.0
+CANCELLATIONS = 5
+CANCELLATION_S = 0.2
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0)
 TOPIC_EXISTS = 36
 TOPIC_REFUSED = 29  # no right to create: then somebody else did, or reading says so
@@ -90,7 +92,7 @@ class Sidecar:
             await asyncio.wait({session, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
                 session.cancel()
-                await asyncio.wait({session})
+                await asyncio.wait({session}, timeout=STOP_TIMEOUT_S + CANCELLATIONS * CANCELLATION_S + 0.5)
                 break
             failures = self._ended(session, failures)
             await asyncio.wait({stopped}, timeout=BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
@@ -110,6 +112,7 @@ class Sidecar:
     async def _session(self) -> str:
         """One life of the Faust app; why it ended."""
         await declare_topics(self._kafka)
+        before = asyncio.all_tasks()
         app = Session(self._loop, self._kafka)
         try:
             await asyncio.wait_for(app.start(), START_TIMEOUT_S)
@@ -118,6 +121,7 @@ class Sidecar:
             return await app.ended()
         finally:
             await app.close()
+            await cancel_tasks(asyncio.all_tasks() - before)
 
 
 class Session:
@@ -148,13 +152,16 @@ class Session:
         return self._broken.result() if self._broken.done() else f"Faust stopped: {_words(self._app.crash_reason)}"
 
     async def close(self) -> None:
-        try:
-            await asyncio.wait_for(self._app.stop(), STOP_TIMEOUT_S)
-        except TimeoutError:
+        """Stops Faust, or leaves it behind: it may swallow a cancellation and wait for a broker that is gone."""
+        stopping = asyncio.create_task(self._app.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=STOP_TIMEOUT_S)
+        if not done:
             log.debug("Faust did not stop in time")
-        finally:
-            if self._state is not None:
-                self._state.cleanup()
+            stopping.cancel()
+        elif stopping.exception() is not None:
+            log.debug("Faust stopped with %s", _words(stopping.exception()))
+        if self._state is not None:
+            self._state.cleanup()
 
     async def _listen(self, stream: faust.StreamT[bytes]) -> None:
         async for value in stream:
@@ -209,6 +216,18 @@ async def declare_topics(kafka: KafkaAccess) -> None:
                 log.log(logging.WARNING if code == TOPIC_REFUSED else logging.ERROR, "topic %s not created: %s", topic, message)
     finally:
         await admin.close()
+
+
+async def cancel_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Ends what a stopped Faust app left running, in bounded time: some of its tasks swallow the first cancellation."""
+    for _ in range(CANCELLATIONS):
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCELLATION_S)
+    if tasks:
+        log.warning("%d tasks of the ended Kafka session do not end: %s", len(tasks), ", ".join(sorted(task.get_name() for task in tasks)))
 
 
 def install_signals(sidecar: Sidecar) -> None:

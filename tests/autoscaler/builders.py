@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from autoscaler.graph.pipeline import SOURCE, Budget, Pipeline, Replicas, Stage, Topic, VariantSpec
+from autoscaler.graph.pipeline import SOURCE, Budget, Pipeline, Stage, Topic, VariantSpec
 from autoscaler.reactive import Observed, Running
 from autoscaler.telemetry import StageTelemetry, StageWindow, parse_record
 
