@@ -33,7 +33,7 @@ STEP_S = 1.0
 SILENCE_S = 10.0
 PUBLISH_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 40.0
-STOP_TIMEOUT_S = 2.5
+STOP_TIMEOUT_S = 2.2
 CANCELLATIONS = 3
 CANCELLATION_S = 0.2
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0)
@@ -92,7 +92,7 @@ class Sidecar:
             await asyncio.wait({session, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
                 session.cancel()
-                await asyncio.wait({session}, timeout=STOP_TIMEOUT_S + CANCELLATIONS * CANCELLATION_S + 0.5)
+                await asyncio.wait({session}, timeout=STOP_TIMEOUT_S + CANCELLATIONS * CANCELLATION_S)
                 break
             failures = self._ended(session, failures)
             await asyncio.wait({stopped}, timeout=BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
@@ -153,6 +153,8 @@ class Session:
 
     async def close(self) -> None:
         """Stops Faust, or leaves it behind: it may swallow a cancellation and wait for a broker that is gone."""
+        if self._state is not None:
+            self._state.cleanup()  # Faust keeps nothing there with tables in memory, of which there are none
         stopping = asyncio.create_task(self._app.stop())
         done, _ = await asyncio.wait({stopping}, timeout=STOP_TIMEOUT_S)
         if not done:
@@ -160,8 +162,6 @@ class Session:
             stopping.cancel()
         elif stopping.exception() is not None:
             log.debug("Faust stopped with %s", _words(stopping.exception()))
-        if self._state is not None:
-            self._state.cleanup()
 
     async def _listen(self, stream: faust.StreamT[bytes]) -> None:
         async for value in stream:
