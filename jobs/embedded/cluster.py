@@ -325,6 +325,8 @@ logger.kafka.name = org.apache.kafka
 logger.kafka.level = WARN
 logger.types.name = org.apache.flink.api.java.typeutils.TypeExtractor
 logger.types.level = WARN
+logger.metrics.name = org.apache.flink.metrics.MetricGroup
+logger.metrics.level = ERROR
 logger.checkpoints.name = org.apache.flink.runtime.checkpoint.CheckpointCoordinator
 logger.checkpoints.level = WARN
 """

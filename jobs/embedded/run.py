@@ -33,6 +33,7 @@ TELEMETRY_TOPIC = "sluice-telemetry"
 DECISIONS_TOPIC = "sluice-decisions"
 REFRESH_S = 0.5
 START_TIMEOUT_S = 90.0
+RUNS_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def machine(config: RunConfig, say: Callable[[str], None] = print, prefix: str |
     With a prefix a producer is up too, and sends events with such ids once `produce` is called.
     """
     pipeline = read_pipeline(config.pipeline)
-    directory = config.directory or paths.RUNS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{pipeline.name}"
+    directory = config.directory or _new_directory(pipeline.name)
     running = Running(config, pipeline, directory, say)
     try:
         running.start(prefix)
@@ -226,6 +227,13 @@ def machine(config: RunConfig, say: Callable[[str], None] = print, prefix: str |
             running.stop()
     if not config.keep and config.directory is None:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _new_directory(name: str) -> Path:
+    """A directory for this run; of those that failed runs have left, only the newest stay."""
+    for old in sorted(paths.RUNS.glob("*"))[:-RUNS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return paths.RUNS / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}-{name}"
 
 
 class Watcher(threading.Thread):
