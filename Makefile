@@ -43,7 +43,7 @@ run: setup ## Everything on this machine: broker, Flink, operators, autoscaler, 
 
 .PHONY: test
 test: setup lint ## All tests: lint, Python, Java
-	@echo "==> Java tests"; begun=$$SECONDS; mvn -q -B -f jobs/connector/pom.xml test; echo "    done in $$((SECONDS - begun)) s"
+	@echo "==> Java tests"; begun=$$SECONDS; mvn -q -B -Dstyle.color=never -f jobs/connector/pom.xml test; echo "    done in $$((SECONDS - begun)) s"
 	@echo "==> Python tests"; $(IN)/python -m pytest $(ARGS)
 
 .PHONY: test-data
@@ -70,10 +70,10 @@ $(PACKAGES): pyproject.toml constraints.txt | $(SYSTEM)
 		$(IN)/python -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[dev]')
 
 $(BROKER): kafka/pom.xml | $(SYSTEM)
-	$(call step,broker jars,mvn -q -B -f kafka/pom.xml package)
+	$(call step,broker jars,mvn -q -B -Dstyle.color=never -f kafka/pom.xml package)
 
 $(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
-	$(call step,connector jar,mvn -q -B -f jobs/connector/pom.xml package -DskipTests)
+	$(call step,connector jar,mvn -q -B -Dstyle.color=never -f jobs/connector/pom.xml package -DskipTests)
 
 $(MODELS): operators/training.py operators/networks.py operators/datasets.py | $(PACKAGES)
 	$(call step,example models,$(IN)/sluice train)
