@@ -10,6 +10,7 @@ import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.metrics.Counter;
+import org.apache.flink.streaming.api.TimerService;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 
@@ -17,11 +18,14 @@ import org.apache.flink.util.Collector;
  * Where the children of a fan-out meet and their parent goes on, once: with the last child, or at the horizon after the first.
  *
  * <p>After a horizon a tombstone stays for ten more, so that late children are counted and dropped. Events of other fan-outs or of none pass.
+ *
+ * <p>A restart gives every parent a new horizon: its missing children come again from the stages before, and only then.
  */
 public final class JoinFunction extends KeyedProcessFunction<String, Event, Event> {
 
     private static final long serialVersionUID = 1L;
     private static final int TOMBSTONE_HORIZONS = 10;
+    private static final long NEVER = Long.MIN_VALUE;
 
     private final JoinSettings settings;
     private transient JoinedParent parents;
@@ -35,6 +39,8 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
     private transient ValueState<Long> timer;
     private transient Counter lateChildren;
     private transient Counter timeouts;
+    /** When this run of the operator saw its first event or timer, which a restored timer that is overdue is. */
+    private transient long firstMs;
 
     public JoinFunction(JoinSettings settings) {
         this.settings = settings;
@@ -56,6 +62,7 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
     public void open(OpenContext context) {
         parents = new JoinedParent(settings);
         parts = new EventParts();
+        firstMs = NEVER;
         parent = getRuntimeContext().getState(new ValueStateDescriptor<>("parent", EventTypeInfo.INSTANCE));
         children = getRuntimeContext()
                 .getMapState(new MapStateDescriptor<>("children", Types.INT, PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO));
@@ -68,6 +75,7 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
 
     @Override
     public void processElement(Event event, Context context, Collector<Event> out) throws Exception {
+        began(context.timerService());
         int level = Frames.depth(event.frames) - 1;
         if (level < 0 || Frames.number(event.frames, level) != Frames.number(settings.fanOut)) {
             out.collect(event);
@@ -75,6 +83,12 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
             out.collect(parents.join(parents.bare(event), new Child[0]));
         } else {
             child(event, level, context, out);
+        }
+    }
+
+    private void began(TimerService timers) {
+        if (firstMs == NEVER) {
+            firstMs = timers.currentProcessingTime();
         }
     }
 
@@ -112,7 +126,10 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
         parent.update(parents.bare(event));
         size.update(count);
         missing.update(count);
-        long dueMs = context.timerService().currentProcessingTime() + settings.horizonMs;
+        startTimer(context.timerService().currentProcessingTime() + settings.horizonMs, context);
+    }
+
+    private void startTimer(long dueMs, Context context) throws Exception {
         timer.update(dueMs);
         context.timerService().registerProcessingTimeTimer(dueMs);
     }
@@ -133,6 +150,11 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
         }
         if (running < 0) {
             timer.clear();
+            return;
+        }
+        began(context.timerService());
+        if (running < firstMs + settings.horizonMs) {
+            startTimer(firstMs + settings.horizonMs, context);
             return;
         }
         timeouts.inc();

@@ -2,19 +2,31 @@ package io.sluice.flink;
 
 /**
  * When the service could last not be reached, in Unix ms. An event whose life, from its timestamp to its deadline, met that time is backlog: it must
- * be answered even if late.
+ * be answered even if late. So must those behind it that it delays, until one made after the outage has been answered in time; or, where that never
+ * comes because the load is too high anyway, for four times as long as the outage was.
  */
 final class Outage {
 
     /** Outages closer than this are one: what the first delayed may still be on its way. */
     private static final long APART_MS = 10_000;
 
+    private static final int RECOVERY_OUTAGES = 4;
+
     // Until the first connection everything is backlog of the start or restart.
     private long fromMs = Long.MIN_VALUE;
     private long toMs = Long.MAX_VALUE;
+    /** Timestamp of the oldest event that met it: where the start is concerned, all that tells how long there was no service. */
+    private long oldestMs = Long.MAX_VALUE;
+
+    private boolean recovering;
 
     boolean open() {
         return toMs == Long.MAX_VALUE;
+    }
+
+    /** Whether its backlog is still being worked off. */
+    boolean recovering() {
+        return recovering;
     }
 
     void begin(long nowMs) {
@@ -23,6 +35,7 @@ final class Outage {
         }
         if (nowMs - toMs >= APART_MS) {
             fromMs = nowMs;
+            oldestMs = Long.MAX_VALUE;
         }
         toMs = Long.MAX_VALUE;
     }
@@ -30,10 +43,25 @@ final class Outage {
     void end(long nowMs) {
         if (open()) {
             toMs = nowMs;
+            recovering = true;
         }
     }
 
-    boolean met(Origin origin) {
-        return origin.timestampMs() <= toMs && origin.deadlineMs() >= fromMs;
+    boolean met(Origin origin, long nowMs) {
+        if (origin.timestampMs() <= toMs && origin.deadlineMs() >= fromMs) {
+            oldestMs = Math.min(oldestMs, origin.timestampMs());
+            return true;
+        }
+        if (recovering && !open() && nowMs - toMs > RECOVERY_OUTAGES * Math.max(0, toMs - oldestMs)) {
+            recovering = false;
+        }
+        return recovering && origin.timestampMs() > toMs;
+    }
+
+    /** An event was answered. */
+    void answered(Origin origin, long nowMs) {
+        if (origin.timestampMs() > toMs && origin.deadlineMs() >= nowMs) {
+            recovering = false;
+        }
     }
 }

@@ -170,8 +170,9 @@ final class Sender implements Transport.Listener, AutoCloseable {
 
     private Outgoing outgoing(long nowNanos) {
         InFlightRow[] rows = queue.take(window - unanswered.rows(), nowNanos);
+        long nowMs = clock.nowMs();
         for (InFlightRow row : rows) {
-            row.keep |= outage.met(row.event.origin);
+            row.keep |= outage.met(row.event.origin, nowMs);
         }
         if (settings.foreign != null && settings.foreign.expires) {
             rows = unexpired(rows);
@@ -254,6 +255,9 @@ final class Sender implements Transport.Listener, AutoCloseable {
         outage.end(clock.nowMs());
         int before = request.unanswered;
         InFlightRow[] rows = unanswered.settle(request, response.rows);
+        if (outage.recovering()) {
+            recovered(rows, response);
+        }
         if (before - request.unanswered < rows.length) {
             malformed("an answer to rows that request " + response.id + " does not have, or no longer");
         }
@@ -262,6 +266,15 @@ final class Sender implements Transport.Listener, AutoCloseable {
             sendAgain(request, false);
         }
         return new Answers(rows, response, System.nanoTime() - request.sentNanos);
+    }
+
+    private void recovered(InFlightRow[] rows, Response response) {
+        long nowMs = clock.nowMs();
+        for (int i = 0; i < rows.length; i++) {
+            if (rows[i] != null && response.status[i] != Response.EXPIRED) {
+                outage.answered(rows[i].event.origin, nowMs);
+            }
+        }
     }
 
     /** Halves a request that failed as a whole; the row at fault fails once it is alone. */

@@ -1,0 +1,158 @@
+package io.sluice.flink;
+
+import com.google.protobuf.ByteString;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
+import io.grpc.stub.StreamObserver;
+import io.sluice.protocol.GRPCInferenceServiceGrpc;
+import io.sluice.protocol.ModelInferRequest;
+import io.sluice.protocol.ModelInferResponse;
+import io.sluice.protocol.ModelStreamInferResponse;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
+
+/** An operator service in the test's process that answers as its script says; it can go away and come back at the same port. */
+final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImplBase implements AutoCloseable {
+
+    /** A request and how to answer it. */
+    record Call(ModelInferRequest message, StreamObserver<ModelStreamInferResponse> out) {
+
+        List<String> rows() {
+            return strings(message.getRawInputContents(0));
+        }
+
+        boolean has(String tensor) {
+            return message.getInputsList().stream().anyMatch(input -> input.getName().equals(tensor));
+        }
+
+        Answer answer() {
+            return new Answer(message.getId());
+        }
+
+        void reply(Answer answer) {
+            out.onNext(ModelStreamInferResponse.newBuilder().setInferResponse(answer.build()).build());
+        }
+
+        void error(String text) {
+            out.onNext(ModelStreamInferResponse.newBuilder()
+                    .setErrorMessage(text)
+                    .setInferResponse(ModelInferResponse.newBuilder().setId(message.getId()))
+                    .build());
+        }
+
+        /** Answers each row with {@code row!}. */
+        void ok() {
+            Answer answer = answer();
+            List<String> rows = rows();
+            for (int i = 0; i < rows.size(); i++) {
+                answer.row(i, 0, rows.get(i) + "!");
+            }
+            reply(answer);
+        }
+    }
+
+    final Queue<ModelInferRequest> requests = new ConcurrentLinkedQueue<>();
+    private final BiConsumer<TestService, Call> script;
+    private Server server;
+    private int port;
+
+    TestService(BiConsumer<TestService, Call> script) throws IOException {
+        this.script = script;
+        start();
+        stop();
+    }
+
+    static TestService started(BiConsumer<TestService, Call> script) throws IOException {
+        TestService service = new TestService(script);
+        service.start();
+        return service;
+    }
+
+    String target() {
+        return "127.0.0.1:" + port;
+    }
+
+    synchronized void start() throws IOException {
+        server = NettyServerBuilder.forAddress(new InetSocketAddress("127.0.0.1", port)).addService(this).directExecutor().build().start();
+        port = server.getPort();
+    }
+
+    synchronized void stop() {
+        server.shutdownNow();
+        try {
+            server.awaitTermination(5, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    @Override
+    public void close() {
+        stop();
+    }
+
+    @Override
+    public StreamObserver<ModelInferRequest> modelStreamInfer(StreamObserver<ModelStreamInferResponse> out) {
+        return new StreamObserver<>() {
+            @Override
+            public void onNext(ModelInferRequest message) {
+                requests.add(message);
+                script.accept(TestService.this, new Call(message, out));
+            }
+
+            @Override
+            public void onError(Throwable cause) {}
+
+            @Override
+            public void onCompleted() {
+                out.onCompleted();
+            }
+        };
+    }
+
+    /** Plain v2: a row {@code bad} fails the whole call. */
+    @Override
+    public void modelInfer(ModelInferRequest message, StreamObserver<ModelInferResponse> out) {
+        requests.add(message);
+        List<String> rows = strings(message.getRawInputContents(0));
+        if (rows.contains("bad")) {
+            out.onError(Status.INVALID_ARGUMENT.withDescription("a bad row").asRuntimeException());
+            return;
+        }
+        ByteString results = bytes(rows.stream().map(row -> Events.utf8(row + "?")).toList());
+        out.onNext(ModelInferResponse.newBuilder()
+                .setModelName("foreign")
+                .setModelVersion("3")
+                .addOutputs(ModelInferResponse.InferOutputTensor.newBuilder().setName("anything").setDatatype("BYTES").addShape(rows.size()))
+                .addRawOutputContents(results)
+                .build());
+        out.onCompleted();
+    }
+
+    static List<String> strings(ByteString tensor) {
+        ByteBuffer buffer = tensor.asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+        List<String> rows = new ArrayList<>();
+        while (buffer.hasRemaining()) {
+            byte[] row = new byte[buffer.getInt()];
+            buffer.get(row);
+            rows.add(Events.text(row));
+        }
+        return rows;
+    }
+
+    static ByteString bytes(List<byte[]> elements) {
+        int size = elements.stream().mapToInt(element -> 4 + element.length).sum();
+        ByteBuffer tensor = ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+        elements.forEach(element -> tensor.putInt(element.length).put(element));
+        return ByteString.copyFrom(tensor.flip());
+    }
+}
