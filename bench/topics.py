@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-
-from bench.report import progress
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaConsumer, TopicPartition
 
 POLL_S = 0.5
+BATCH_BYTES = 512 << 10
 
 
 def fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes]) -> None:
     """Appends events 0..count-1, each with the header `event-id` = its number, spread over the topic's two partitions in turn."""
-    producer = KafkaProducer(bootstrap_servers=bootstrap, batch_size=512 << 10, linger_ms=20, acks=1, max_request_size=4 << 20,
-                             buffer_memory=256 << 20)
-    try:
-        for number in range(count):
-            text = b"%d" % number
-            producer.send(topic, value=value(number), key=text, headers=[("event-id", text)], partition=number & 1)
-            if number and number % 500_000 == 0:
-                progress(f"{number:,} of {count:,} events in {topic}")
-        producer.flush()
-    finally:
-        producer.close()
+    asyncio.run(_fill(bootstrap, topic, count, value))
+
+
+async def _fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes]) -> None:
+    """In whole batches, built by hand: record by record, a producer takes ten times as long."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, max_request_size=4 << 20, acks=1) as producer:
+        for parity in (0, 1):
+            batch, appended = producer.create_batch(), []
+            for number in range(parity, count, 2):
+                text, record = b"%d" % number, value(number)
+                headers = [("event-id", text)]
+                if batch.append(key=text, value=record, timestamp=None, headers=headers) is None:
+                    appended.append(await producer.send_batch(batch, topic, partition=parity))
+                    batch = producer.create_batch()
+                    batch.append(key=text, value=record, timestamp=None, headers=headers)
+            appended.append(await producer.send_batch(batch, topic, partition=parity))
+            await asyncio.gather(*appended)
 
 
 def end_offsets(consumer: KafkaConsumer, topic: str) -> int:
@@ -44,7 +51,8 @@ class Steady:
     events: int
 
 
-def watch(bootstrap: str, topic: str, *, ramp_s: float, steady_s: float, limit_s: float, total: int) -> Steady:
+def watch(bootstrap: str, topic: str, *, ramp_s: float, steady_s: float, limit_s: float, total: int,
+          on_steady: Callable[[], object] = lambda: None) -> Steady:
     """Follows the topic's growth: the rate over `steady_s` after `ramp_s` of output. TimeoutError when nothing came within limit_s;
     ValueError when the input ran out before."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap)
@@ -55,6 +63,7 @@ def watch(bootstrap: str, topic: str, *, ramp_s: float, steady_s: float, limit_s
                 raise TimeoutError(f"no output in {topic} after {limit_s:.0f} s")
             time.sleep(POLL_S / 5)
         time.sleep(ramp_s)
+        on_steady()
         first, begun = end_offsets(consumer, topic), time.monotonic()
         last, at = first, begun
         while at - begun < steady_s:

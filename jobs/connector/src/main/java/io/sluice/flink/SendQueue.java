@@ -6,7 +6,7 @@ import java.util.ArrayDeque;
  * The rows that wait to be sent, and the rule that says when they go. Reads no clock and waits for nothing: time is an argument, in ns.
  *
  * <p>Rows go at once when nothing is unanswered; else when a batch is full in rows or bytes, or its first row has waited long enough; never more than
- * the window allows. Rows of a request that failed go first, in the groups they were split into.
+ * the window allows, and not in dribbles when it is nearly used up. Rows of a request that failed go first, in the groups they were split into.
  */
 final class SendQueue {
 
@@ -67,13 +67,22 @@ final class SendQueue {
 
     /** When rows become due, given that nothing else happens. */
     long dueNanos(int unanswered, int window, long nowNanos) {
-        if (size() == 0 || unanswered >= window) {
+        int room = window - unanswered;
+        if (size() == 0 || room <= 0) {
             return NEVER;
         }
-        if (unanswered == 0 || !groups.isEmpty() || full()) {
+        if (unanswered == 0 || !groups.isEmpty()) {
             return nowNanos;
         }
-        return firstNanos + lingerNanos;
+        if (room < Math.min(rows.size(), worthSending(window))) {
+            return NEVER; // else each small answer would let out an equally small request, for ever
+        }
+        return full() ? nowNanos : firstNanos + lingerNanos;
+    }
+
+    /** While the window is nearly used up, room for fewer rows than this is not taken: the next answers make more. */
+    private int worthSending(int window) {
+        return Math.min(maxRows, Math.max(1, window / 4));
     }
 
     /** Takes what goes into the next request, at most {@code allowed} rows. Only when {@link #dueNanos} says so. */
@@ -82,7 +91,7 @@ final class SendQueue {
     }
 
     private InFlightRow[] takeRows(int allowed, long nowNanos) {
-        int limit = Math.min(Math.min(allowed, batchHint), rows.size());
+        int limit = Math.min(Math.min(allowed, maxRows), rows.size());
         InFlightRow[] batch = new InFlightRow[limit];
         long bytes = 0;
         int size = 0;
