@@ -139,7 +139,7 @@ def _once(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: flo
                      "--jar", str(paths.CONNECTOR_JAR), "--operator", work.operator, "--variant", work.variant,
                      "--bundle", str(bundle), "--parallelism", str(parallelism)]
         if work.model:
-            arguments += ["--model-dir", _newest(Path(work.model))]
+            arguments += ["--model-dir", newest_version(Path(work.model))]
         if kind == "map":
             arguments += ["--mode", "thread"]
         with machine.job(IN_FLINK, arguments):
@@ -154,7 +154,7 @@ def _once(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: flo
     return steady, cpu
 
 
-def _newest(folder: Path) -> str:
+def newest_version(folder: Path) -> str:
     """The highest version of a model's variant, as the service would choose."""
     versions = [int(found.name) for found in folder.iterdir() if found.name.isdigit()]
     return str(folder / str(int(np.max(versions))))

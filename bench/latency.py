@@ -1,0 +1,151 @@
+"""End-to-end latency of pipelines/digits.yaml as shipped at 200 and 2,000 events/s, beside the same network in a vectorised UDF inside Flink.
+
+Open loop: each event has an intended send time, and latency is the output's append time minus that (one clock, whole milliseconds). An
+event that is not in the output counts as infinitely late; `missed` is the share over the SLO. The two paths take turns at each rate.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from dataclasses import dataclass, field
+
+from kafka import KafkaProducer
+
+from autoscaler.graph.reader import read_pipeline
+from bench import topics
+from bench.operator_path import IN_FLINK, newest_version
+from bench.report import progress, table
+from bench.rig import Rig, rig
+from jobs.embedded import paths
+from operators.datasets import digits
+from operators.repository import default_root
+
+PIPELINE = paths.ROOT / "pipelines" / "digits.yaml"
+RATES = (200, 2_000)
+UDF_BUNDLE = 1_000
+UDF_BUNDLE_MS = 10
+INFINITE_MS = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """seconds: warm-up and measured part of a run; repeats of each path and rate."""
+
+    warm_s: float
+    steady_s: float
+    repeats: int
+
+
+FULL = Lengths(warm_s=40.0, steady_s=30.0, repeats=3)
+QUICK = Lengths(warm_s=6.0, steady_s=6.0, repeats=1)
+
+
+@dataclass
+class Latencies:
+    """ms of each measured event, sorted when asked; those without an answer are infinite."""
+
+    ms: list[float] = field(default_factory=list)
+
+    def quantile(self, share: float) -> float:
+        ordered = sorted(self.ms)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    def missed(self, slo_ms: float) -> float:
+        return sum(ms > slo_ms for ms in self.ms) / len(self.ms)
+
+
+def run(quick: bool, seed: int) -> dict:
+    lengths = QUICK if quick else FULL
+    pipeline = read_pipeline(PIPELINE)
+    found: dict[tuple[str, int], list[Latencies]] = {}
+    rss: dict[str, float] = {}
+    with rig(slots=4) as machine:
+        machine.topics(pipeline.source.name, pipeline.sink.name, pipeline.dead_letters.name)
+        for repeat in range(lengths.repeats):
+            for path in ("service", "udf"):
+                for rate, latencies in _path(machine, pipeline, path, lengths, seed + repeat, rss).items():
+                    found.setdefault((path, rate), []).append(latencies)
+    figures: dict = {"slo_ms": pipeline.slo_ms, "rss_mb": rss}
+    rows = []
+    for rate in RATES:
+        middle = {path: {name: statistics.median(one.quantile(share) for one in found[path, rate])
+                         for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99))} for path in ("service", "udf")}
+        missed = statistics.median(one.missed(pipeline.slo_ms) for one in found["service", rate])
+        figures[str(rate)] = {**middle["service"], **{f"udf_{name}": value for name, value in middle["udf"].items()}, "missed": round(missed, 5)}
+        rows += [[f"{rate:,}/s", path, middle[path]["p50_ms"], middle[path]["p99_ms"],
+                  ", ".join(f"{one.quantile(0.5):.0f}/{one.quantile(0.99):.0f}" for one in found[path, rate])] for path in ("service", "udf")]
+    print(table(["rate", "path", "p50 ms", "p99 ms", "p50/p99 of each run"], rows))
+    print("resident MB: " + ", ".join(f"{name} {size:,.0f}" for name, size in rss.items()))
+    return figures
+
+
+def _path(machine: Rig, pipeline, path: str, lengths: Lengths, seed: int, rss: dict[str, float]) -> dict[int, Latencies]:
+    if path == "udf":
+        sink = f"{pipeline.sink.name}-udf-{seed}"
+        machine.topics(sink)
+        start = pipeline.stage("classify").variant
+        arguments = ["--kind", "udf", "--bootstrap", machine.bootstrap, "--source", pipeline.source.name, "--sink", sink,
+                     "--jar", str(paths.CONNECTOR_JAR), "--operator", "operators.digits:Classifier", "--variant", start,
+                     "--model-dir", newest_version(default_root() / "digits" / start), "--startup", "latest-offset",
+                     "--bundle", str(UDF_BUNDLE), "--bundle-ms", str(UDF_BUNDLE_MS)]
+        with machine.job(IN_FLINK, arguments):
+            return _rates(machine, pipeline.source.name, sink, lengths, seed, path)
+    with machine.service(PIPELINE) as address:
+        arguments = ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", address, "--starting-offsets", "latest"]
+        with machine.job(paths.JOB_FILE, arguments):
+            measured = _rates(machine, pipeline.source.name, pipeline.sink.name, lengths, seed, path)
+            rss.update(machine.rss_mb())
+            return measured
+
+
+def _rates(machine: Rig, source: str, sink: str, lengths: Lengths, seed: int, path: str) -> dict[int, Latencies]:
+    """Warms at the higher rate, then measures each."""
+    _load(machine.bootstrap, source, f"warm-{path}-{seed}", max(RATES), lengths.warm_s, seed)
+    measured = {}
+    for rate in RATES:
+        prefix = f"{path}-{seed}-{rate}"
+        sent = _load(machine.bootstrap, source, prefix, rate, lengths.steady_s, seed)
+        measured[rate] = _latencies(machine.bootstrap, sink, prefix, sent)
+        progress(f"{path} at {rate:,}/s: p50 {measured[rate].quantile(0.5):.0f} ms, p99 {measured[rate].quantile(0.99):.0f} ms of {len(sent):,}")
+    return measured
+
+
+def _load(bootstrap: str, topic: str, prefix: str, rate: float, seconds: float, seed: int) -> dict[bytes, int]:
+    """Sends at Poisson times; the intended send time, ms, of each event id. A late sender does not shift the times: it catches up."""
+    rng = random.Random(seed)
+    rows = [digits()[1].row(index) for index in range(len(digits()[1]))]
+    sent: dict[bytes, int] = {}
+
+    def send() -> None:
+        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0, acks=1)
+        due, number = time.time(), 0
+        end = due + seconds
+        while due < end:
+            ahead = due - time.time()
+            if ahead > 0:
+                time.sleep(ahead)  # the open loop's own pace
+            event_id = f"{prefix}-{number}".encode()
+            sent[event_id] = round(due * 1000)
+            producer.send(topic, rows[number % len(rows)], key=event_id, headers=[("event-id", event_id)], timestamp_ms=sent[event_id])
+            due += rng.expovariate(rate)
+            number += 1
+        producer.flush()
+        producer.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    sender.join()
+    return sent
+
+
+def _latencies(bootstrap: str, sink: str, prefix: str, sent: dict[bytes, int], limit_s: float = 20.0) -> Latencies:
+    """Reads the output until all of them are there or the time is up."""
+    appended: dict[bytes, int] = {}
+    until = time.monotonic() + limit_s
+    start = prefix.encode() + b"-"
+    while len(appended) < len(sent) and time.monotonic() < until:
+        appended = {record.key: record.timestamp for records in topics.read(bootstrap, sink) for record in records if record.key.startswith(start)}
+    return Latencies([appended[event_id] - due if event_id in appended else INFINITE_MS for event_id, due in sent.items()])
