@@ -149,18 +149,18 @@ class Decision:
 
 def served(pipeline: Pipeline) -> tuple[Stage, ...]:
     """The stages our service runs: not those at a foreign endpoint, nor joins without an operator."""
-    return tuple(stage for stage in pipeline.stages if stage.operator is not None and stage.endpoint is None)
+    return tuple(stage for stage in pipeline.stages if stage.is_ours)
 
 
 def slo_share_ms(pipeline: Pipeline, name: str) -> float:
-    """An equal share of the SLO for each stage with an operator on the longest path through that one."""
+    """An equal share of the SLO for each stage but plain joins on the longest path through that one."""
     before = {SOURCE: 0}
     for stage in pipeline.stages:
-        before[stage.name] = max(before[previous] for previous in stage.after) + (stage.operator is not None)
+        before[stage.name] = max(before[previous] for previous in stage.after) + (not stage.is_plain_join)
     behind = dict.fromkeys(before, 0)
     for stage in reversed(pipeline.stages):
         for previous in stage.after:
-            behind[previous] = max(behind[previous], behind[stage.name] + (stage.operator is not None))
+            behind[previous] = max(behind[previous], behind[stage.name] + (not stage.is_plain_join))
     return pipeline.slo_ms / max(1, before[name] + behind[name])
 
 

@@ -49,7 +49,7 @@ def _stage(streams, flow: Dataflow, step: Step, events):
 
     if step.stage.join is not None:
         events = streams.join(events, step, flow.slots_between(step), joined_raw(streams.pipeline, step.stage))
-    return events if step.stage.operator is None else streams.proxy(events, step)
+    return events if step.stage.is_plain_join else streams.proxy(events, step)
 
 
 def _route(streams, pipeline: Pipeline, crossing: Crossing, events, arriving: dict[str, list], passing: dict[str, list]) -> None:

@@ -36,7 +36,7 @@ class Serving:
         self.pipeline = pipeline
         self.repository = repository
         shares = deadline_shares(pipeline)
-        ours = [spec for spec in pipeline.stages if spec.operator is not None and spec.endpoint is None]
+        ours = [spec for spec in pipeline.stages if spec.is_ours]
         self.stages = {spec.name: self._hosted(spec, shares[spec.name]) for spec in ours}
         self.stopping = False
 

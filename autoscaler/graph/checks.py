@@ -36,7 +36,7 @@ def _topics(pipeline: Pipeline, report: Report) -> None:
 
 def _budget(pipeline: Pipeline, report: Report) -> None:
     """The first setting must fit. Foreign endpoints and joins without operator cost us nothing."""
-    ours = [stage for stage in pipeline.stages if stage.operator is not None and stage.endpoint is None]
+    ours = [stage for stage in pipeline.stages if stage.is_ours]
     needs = {
         "replicas": sum(stage.replicas.initial for stage in ours),
         "cores": sum(stage.replicas.initial * stage.cores for stage in ours),

@@ -69,11 +69,13 @@ def _stage(pipeline: Pipeline, stage: Stage, depth: int, share: float) -> list[s
     body = f"{rail}    "
     if stage.operator is not None:
         lines += _labelled("operator", stage.operator, body)
+    if stage.variants:
         lines += _labelled("variants", ", ".join(_variants(stage)), body)
+    if not stage.is_plain_join:
         lines += _labelled("setting", _setting(stage), body)
         lines += _labelled("deadline", f"{share:.0%} of what is left; late ones: {stage.on_late}", body)
     if stage.endpoint is not None:
-        lines += _labelled("endpoint", stage.endpoint, body)
+        lines += _labelled("endpoint", f"{stage.endpoint}{_model(stage)}", body)
     if stage.input is not None:
         lines += _labelled("row", f"what {stage.input} gave, not the latest value", body)
     lines += _labelled("answer", _answer(stage), body)
@@ -105,6 +107,14 @@ def _variants(stage: Stage) -> list[str]:
         f"{variant.name} {variant.accuracy:.10g}{' (starts)' if variant.name == stage.variant else ''}"
         for variant in stage.variants
     ]
+
+
+def _model(stage: Stage) -> str:
+    model = stage.model
+    if model is None:
+        return ""
+    shape = f" of {' x '.join(map(str, model.shape))}" if model.shape else ""
+    return f": model {model.name or stage.name}, input {model.input}, {model.datatype}{shape}"
 
 
 def _setting(stage: Stage) -> str:

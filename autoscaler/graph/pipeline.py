@@ -75,6 +75,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignModel:
+    """What a foreign endpoint expects.
+
+    name      of the model; None = the stage's
+    version   of the model; empty = the endpoint's choice
+    input     name of the input tensor
+    datatype  of the protocol; BYTES = a row is one element, else a row is the raw tensor
+    shape     of one row, without the batch
+    """
+
+    name: str | None = None
+    version: str = ""
+    input: str = "rows"
+    datatype: str = "BYTES"
+    shape: tuple[int, ...] = ()
+    timeout_ms: float = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One node of the graph.
 
@@ -82,7 +101,7 @@ class Stage:
     input     stage (or "source") whose value is the row; None = the latest value of the event
     when      Flink SQL boolean over the fields of `after`; None = every event
     join      fan-out stage whose children come together before this stage; None = no join
-    operator  "module:Class"; None only for a join without an operator
+    operator  "module:Class"; None for a join without an operator, and where a foreign endpoint serves the stage
     batch_max rows per batch at most
     """
 
@@ -103,6 +122,18 @@ class Stage:
     output: Output = Output()
     endpoint: str | None = None
     """host:port of a foreign v2 endpoint that serves this stage instead of our service; None = ours."""
+    model: ForeignModel | None = None
+    """Only with an endpoint."""
+
+    @property
+    def is_plain_join(self) -> bool:
+        """Whether nothing is computed here: the array of the children's values is the output."""
+        return self.operator is None and self.endpoint is None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether our service runs it."""
+        return self.operator is not None and self.endpoint is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from autoscaler.graph.pipeline import (
     SOURCE,
     Budget,
     Delivery,
+    ForeignModel,
     Format,
     Incomplete,
     Join,
@@ -40,8 +41,9 @@ RESERVED = (SOURCE, "sink")  # no stage may be called so
 _PIPELINE_KEYS = (
     ["pipeline", "slo", "slo_share", "objective", "budget", "order", "delivery", "source", "sink", "dead_letters", "join", "stages"]
 )
-_SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "endpoint", "fan_out", "input"]  # only with an operator
-_STAGE_KEYS = ["operator", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
+_SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "model", "fan_out", "input"]  # not for a plain join
+_STAGE_KEYS = ["operator", "endpoint", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
+_DATATYPES = ("BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
 
 _OPERATOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
@@ -109,7 +111,8 @@ def _stages(root: Section) -> tuple[Stage, ...]:
 def _stage(section: Section, name: str, before: str) -> Stage:
     join = section.text("join")
     operator = section.text("operator", form=_OPERATOR, mend="write module:Class")
-    if "operator" not in section:
+    is_foreign = "endpoint" in section
+    if "operator" not in section and not is_foreign:
         if join is None:
             section.need("operator")
         else:
@@ -117,9 +120,11 @@ def _stage(section: Section, name: str, before: str) -> Stage:
     if join is not None:
         _refuse(section, ("when", "input"), "join")
     endpoint = section.text("endpoint", form=_ENDPOINT, mend="write host:port")
-    if endpoint is not None:
-        _refuse(section, ("replicas", "cores"), "endpoint")
-    variants = _variants(section)
+    if is_foreign:
+        _refuse(section, ("replicas", "cores", "fan_out"), "endpoint")
+    elif "model" in section:
+        section.wrong("model", "is for a foreign endpoint", "remove it, or add endpoint: host:port")
+    variants = () if is_foreign and "variants" not in section else _variants(section)
     return Stage(
         name=name,
         after=section.names("after") or (before,),
@@ -137,6 +142,29 @@ def _stage(section: Section, name: str, before: str) -> Stage:
         cores=section.whole("cores", 1, most=1024) or 1,
         output=_output(section),
         endpoint=endpoint,
+        model=_foreign_model(section) if is_foreign else None,
+    )
+
+
+def _foreign_model(stage: Section) -> ForeignModel:
+    section = stage.section("model", ("name", "version", "input", "datatype", "shape", "timeout"))
+    default = ForeignModel()
+    datatype = section.text("datatype", default.datatype) or default.datatype
+    if datatype not in _DATATYPES:
+        section.wrong("datatype", f"is {datatype!r}", f"use {one_of(_DATATYPES)}")
+    shape = section.raw("shape") if "shape" in section else []
+    if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape):
+        section.wrong("shape", "is no shape of a row", "write a list of whole numbers, as in [3, 224, 224], without the batch")
+        shape = []
+    elif shape and datatype == "BYTES":
+        section.wrong("shape", "does not go with BYTES, of which a row is one", "remove it, or name the datatype")
+    return ForeignModel(
+        section.text("name"),
+        section.text("version", default.version) or default.version,
+        section.text("input", default.input) or default.input,
+        datatype,
+        tuple(shape),
+        section.duration_ms("timeout", default.timeout_ms),
     )
 
 

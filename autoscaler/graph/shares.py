@@ -22,8 +22,8 @@ def deadline_shares(pipeline: Pipeline, weights: Mapping[str, float] | None = No
     rest: dict[str, float] = {}
     shares: dict[str, float] = {}
     for stage in reversed(pipeline.stages):
-        weight = 0.0 if stage.operator is None else float(given.get(stage.name, 1.0))
-        if stage.operator is not None and not 0 < weight < float("inf"):
+        weight = 0.0 if stage.is_plain_join else float(given.get(stage.name, 1.0))
+        if not stage.is_plain_join and not 0 < weight < float("inf"):
             raise ValueError(f"the weight of stage {stage.name} is {weight}; use a number above 0")
         ahead = [rest[way.to] for way in choices(pipeline.stages, stage.name) if way.to is not None]
         rest[stage.name] = weight + max(ahead, default=0.0)

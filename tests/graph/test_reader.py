@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoscaler.graph.errors import PipelineError, PipelineErrors
-from autoscaler.graph.pipeline import SOURCE, Delivery, Format, OnLate, Replicas
+from autoscaler.graph.pipeline import SOURCE, Delivery, ForeignModel, Format, OnLate, Replicas
 from autoscaler.graph.reader import parse_pipeline, read_pipeline
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -99,6 +99,14 @@ WRONG_STAGES = [
     (stages("a: {SERVED, replicas: {min: 3, max: 2}}"), "f:7: stages.a.replicas.max is 2, less than min (3); use at least 3"),
     (stages("a: {SERVED, endpoint: somewhere}"), "f:7: stages.a.endpoint is 'somewhere'; write host:port"),
     (stages("a: {SERVED, endpoint: 'h:1', cores: 2}"), "f:7: stages.a.cores does not go with endpoint; remove it"),
+    (stages("a: {endpoint: 'h:1', fan_out: true}"), "f:7: stages.a.fan_out does not go with endpoint; remove it"),
+    (stages("a: {SERVED, model: {input: x}}"), "f:7: stages.a.model is for a foreign endpoint; remove it, or add endpoint: host:port"),
+    (stages("a: {endpoint: 'h:1', model: {datatype: float}}"),
+     "f:7: stages.a.model.datatype is 'float'; use BYTES, BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, INT64, FP16, FP32 or FP64"),
+    (stages("a: {endpoint: 'h:1', model: {datatype: FP32, shape: [3, 0]}}"),
+     "f:7: stages.a.model.shape is no shape of a row; write a list of whole numbers, as in [3, 224, 224], without the batch"),
+    (stages("a: {endpoint: 'h:1', model: {shape: [3]}}"),
+     "f:7: stages.a.model.shape does not go with BYTES, of which a row is one; remove it, or name the datatype"),
     (stages("a: {SERVED, output: {format: json, fields: {x: WHOLE}}}"),
      "f:7: stages.a.output.fields.x is 'WHOLE'; use BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE or STRING"),
     (stages("a: {SERVED, output: {format: json, fields: {x-y: INT}}}"),
@@ -247,3 +255,12 @@ def test_further_keys_of_a_variant_are_the_operators_options():
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.yaml")), ids=lambda path: path.name)
 def test_the_pipelines_of_the_repository_are_right(path):
     assert read_pipeline(path).name == path.stem
+
+
+def test_a_foreign_stage_needs_neither_operator_nor_variants():
+    text = stages("a: {endpoint: 'h:1'}", "b: {endpoint: 'h:2', model: {name: net, version: '3', input: x, datatype: FP32, shape: [2, 4], timeout: 2 s}}")
+    a, b = parse_pipeline(text, "f").stages
+    assert (a.operator, a.variants, a.variant, a.model) == (None, (), None, ForeignModel())
+    assert b.model == ForeignModel("net", "3", "x", "FP32", (2, 4), 2000.0)
+    assert not a.is_plain_join
+    assert not a.is_ours

@@ -12,6 +12,7 @@ public final class ForeignSettings implements Serializable {
     long[] rowShape = {};
     long timeoutMs = 10_000;
     boolean expires;
+    String model;
     String modelVersion = "";
 
     public ForeignSettings(String input) {
@@ -27,6 +28,12 @@ public final class ForeignSettings implements Serializable {
 
     public ForeignSettings timeout(long ms) {
         timeoutMs = ms;
+        return this;
+    }
+
+    /** The model's name where it is not the stage's. */
+    public ForeignSettings model(String name) {
+        model = name;
         return this;
     }
 

@@ -22,9 +22,9 @@ final class ForeignTransport implements Transport {
     private final String model;
     private final ForeignSettings settings;
 
-    ForeignTransport(String target, String model, String proxy, ForeignSettings settings) {
+    ForeignTransport(String target, String stage, String proxy, ForeignSettings settings) {
         channels = new Channels(target, "sluice-net-" + proxy, false);
-        this.model = model;
+        this.model = settings.model == null ? stage : settings.model;
         this.settings = settings;
     }
 
