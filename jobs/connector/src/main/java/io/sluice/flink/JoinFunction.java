@@ -19,12 +19,14 @@ import org.apache.flink.util.Collector;
  *
  * <p>After a horizon a tombstone stays for ten more, so that late children are counted and dropped. Events of other fan-outs or of none pass.
  *
- * <p>A restart gives every parent a new horizon: its missing children come again from the stages before, and only then.
+ * <p>A restart gives every parent a new horizon: its missing children come again from the stages before, and only then. The backlog of an outage waits
+ * for thirty horizons: it is late anyway, and its children may be far apart in the queues that it has filled.
  */
 public final class JoinFunction extends KeyedProcessFunction<String, Event, Event> {
 
     private static final long serialVersionUID = 1L;
     private static final int TOMBSTONE_HORIZONS = 10;
+    private static final int EXCUSED_HORIZONS = 30;
     private static final long NEVER = Long.MIN_VALUE;
 
     private final JoinSettings settings;
@@ -109,8 +111,10 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
             begin(event, count, context);
         } else if (children.contains(index)) {
             return;
-        } else if (event.excused()) {
+        } else if (event.excused() && !parent.value().excused()) {
             parent.update(parent.value().withExcused());
+            context.timerService().deleteProcessingTimeTimer(running);
+            startTimer(EXCUSED_HORIZONS, context);
         }
         children.put(index, encoded);
         int left = missing.value() - 1;
@@ -126,10 +130,11 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
         parent.update(parents.bare(event));
         size.update(count);
         missing.update(count);
-        startTimer(context.timerService().currentProcessingTime() + settings.horizonMs, context);
+        startTimer(event.excused() ? EXCUSED_HORIZONS : 1, context);
     }
 
-    private void startTimer(long dueMs, Context context) throws Exception {
+    private void startTimer(int horizons, Context context) throws Exception {
+        long dueMs = context.timerService().currentProcessingTime() + horizons * settings.horizonMs;
         timer.update(dueMs);
         context.timerService().registerProcessingTimeTimer(dueMs);
     }
@@ -154,7 +159,7 @@ public final class JoinFunction extends KeyedProcessFunction<String, Event, Even
         }
         began(context.timerService());
         if (running < firstMs + settings.horizonMs) {
-            startTimer(firstMs + settings.horizonMs, context);
+            startTimer(1, context);
             return;
         }
         timeouts.inc();
