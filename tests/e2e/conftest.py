@@ -13,8 +13,15 @@ def started(pipeline: Path, tmp_path_factory, **settings):
     return machine(RunConfig(pipeline, ports=FREE, directory=tmp_path_factory.mktemp("machine"), **settings))
 
 
+def written(tmp_path_factory, name: str, text: str) -> Path:
+    """A pipeline file of a test's own."""
+    path = tmp_path_factory.mktemp("pipeline") / name
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture(scope="session", params=["echo.yaml", "echo-once.yaml"], ids=["at-least-once", "exactly-once"])
 def stream(request, tmp_path_factory):
-    """A running echo pipeline in either delivery mode, with everything supervised."""
-    with started(HERE / request.param, tmp_path_factory) as running:
+    """A running echo pipeline in either delivery mode, with everything supervised. A test may change the file, and must change it back."""
+    with started(written(tmp_path_factory, request.param, (HERE / request.param).read_text()), tmp_path_factory) as running:
         yield running

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
@@ -28,11 +30,11 @@ class Feed(threading.Thread):
     """Appends `count` events at `rate` per second (idempotent, so exactly these are in the topic). Use as a context manager."""
 
     def __init__(self, bootstrap: str, topic: str, prefix: str, count: int, rate: float,
-                 value: Callable[[int], bytes] = lambda number: b"row-%d" % number) -> None:
+                 value: Callable[[int], bytes] = lambda number: b"row-%d" % number, key: Callable[[int], bytes] | None = None) -> None:
         super().__init__(name=f"feed-{prefix}", daemon=True)
         self.prefix, self.count = prefix, count
         self.sent = 0
-        self._topic, self._rate, self._value = topic, rate, value
+        self._topic, self._rate, self._value, self._key = topic, rate, value, key
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, delivery_timeout_ms=300_000)
         self._futures: list = []
 
@@ -43,7 +45,8 @@ class Feed(threading.Thread):
             if wait_s > 0:
                 time.sleep(wait_s)  # the pace of the open loop, not a wait for anything
             text = f"{self.prefix}-{number}".encode()
-            self._futures.append(self._producer.send(self._topic, key=text, value=self._value(number), headers=[("event-id", text)]))
+            key = text if self._key is None else self._key(number)
+            self._futures.append(self._producer.send(self._topic, key=key, value=self._value(number), headers=[("event-id", text)]))
             self.sent = number + 1
 
     def ids(self) -> set[str]:
@@ -58,9 +61,29 @@ class Feed(threading.Thread):
         self._producer.close()
 
 
+class Sent:
+    """A feed of hand-made records, by aiokafka, which takes null headers; `ids` are those it sent."""
+
+    def __init__(self, stream, prefix):
+        self.prefix, self._ids, self._stream = f"{prefix}{time.monotonic_ns()}", [], stream
+
+    def send(self, value, headers=(), key=None):
+        name = f"{self.prefix}-{len(self._ids)}"
+        self._ids.append(name)
+        asyncio.run(self._send(value, [("event-id", name.encode()), *headers], key))
+        return name
+
+    async def _send(self, value, headers, key):
+        async with AIOKafkaProducer(bootstrap_servers=self._stream.bootstrap_servers, max_request_size=8 << 20) as producer:
+            await producer.send_and_wait(self._stream.pipeline.source.name, value, key=key, headers=headers)
+
+    def ids(self):
+        return set(self._ids)
+
+
 @dataclass
 class Outcome:
-    """Where the events of one prefix ended, by event id. values, late: of the output's records."""
+    """Where the events of one prefix ended, by event id. values, late, order: of the output's records; order: numbers, each when it first came."""
 
     output: Counter = field(default_factory=Counter)
     dead: Counter = field(default_factory=Counter)
@@ -68,6 +91,7 @@ class Outcome:
     reasons: dict[str, str] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
     records: dict[str, Record] = field(default_factory=dict)
+    order: list[int] = field(default_factory=list)
 
     def ended(self) -> set[str]:
         return self.output.keys() | self.dead.keys()
@@ -100,12 +124,15 @@ def _take(outcome: Outcome, records: Iterable[Record], dead_letters: str, prefix
         event_id = record.event_id
         if event_id.rpartition("-")[0].partition("/")[0] != prefix:
             continue
-        outcome.records[event_id] = record
         if record.topic == dead_letters:
+            outcome.records.setdefault(event_id, record)  # output wins
             outcome.dead[event_id] += 1
             outcome.reasons[event_id] = record.header("dead-letter-reason") or ""
         else:
+            if event_id not in outcome.output:
+                outcome.order.append(int(event_id.partition("/")[0].rpartition("-")[2]))
             outcome.output[event_id] += 1
+            outcome.records[event_id] = record
             outcome.values[event_id] = record.value
             if record.header("late") == "true":
                 outcome.late.add(event_id)

@@ -1,35 +1,13 @@
 """Whatever is in the topic: the job goes on, and each event ends in the output or, with its reason, in the dead letters."""
 
-import asyncio
 import time
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 
-from tests.e2e.feed import Feed, collect, wait_for
+from tests.e2e.feed import Feed, Sent, collect, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.flink]
-
-
-class Sent:
-    """A feed of hand-made records, by aiokafka, which takes null headers; `ids` are those it sent."""
-
-    def __init__(self, stream, prefix):
-        self.prefix, self._ids, self._stream = f"{prefix}{time.monotonic_ns()}", [], stream
-
-    def send(self, value, headers=(), key=None):
-        name = f"{self.prefix}-{len(self._ids)}"
-        self._ids.append(name)
-        asyncio.run(self._send(value, [("event-id", name.encode()), *headers], key))
-        return name
-
-    async def _send(self, value, headers, key):
-        async with AIOKafkaProducer(bootstrap_servers=self._stream.bootstrap_servers, max_request_size=8 << 20) as producer:
-            await producer.send_and_wait(self._stream.pipeline.source.name, value, key=key, headers=headers)
-
-    def ids(self):
-        return set(self._ids)
 
 
 def outcome_of(stream, sent):
