@@ -13,6 +13,26 @@ from jobs.broker import ClientSettings, read_settings
 KAFKA_DEFAULT_MAX_BYTES = 1_048_588
 """`message.max.bytes` of a broker nobody configured; used when the topic cannot be asked."""
 
+FLINK_DEFAULTS = {
+    "execution.checkpointing.interval": "1000 ms",
+    "execution.checkpointing.timeout": "60000 ms",
+    "execution.checkpointing.mode": "EXACTLY_ONCE",
+    "execution.checkpointing.unaligned.enabled": "true",
+    "execution.checkpointing.aligned-checkpoint-timeout": "0 ms",
+    "execution.checkpointing.max-concurrent-checkpoints": "1",
+    "execution.checkpointing.tolerable-failed-checkpoints": "1000000000",
+    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    "execution.checkpointing.num-retained": "3",
+    "execution.buffer-timeout.interval": "1 ms",
+    "state.backend.type": "hashmap",
+    "restart-strategy.type": "exponential-delay",
+    "restart-strategy.exponential-delay.initial-backoff": "200 ms",
+    "restart-strategy.exponential-delay.max-backoff": "5 s",
+    "restart-strategy.exponential-delay.reset-backoff-threshold": "1 min",
+    "pipeline.object-reuse": "true",
+}
+"""What a job needs of Flink to keep to its contracts, wherever it is submitted to; what the client's own settings say wins."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProxyBounds:

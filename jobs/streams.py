@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
-from autoscaler.graph.pipeline import Delivery, Format, Incomplete, OnLate, Pipeline, Stage
+from autoscaler.graph.pipeline import Delivery, ForeignModel, Format, Incomplete, OnLate, Pipeline, Stage
 from jobs.dataflow import LATEST, ORIGINAL, Step
-from jobs.settings import JobSettings
+from jobs.settings import FLINK_DEFAULTS, JobSettings
 
 
 class ConditionError(Exception):
@@ -24,7 +25,7 @@ class Streams:
 
     def __init__(self, pipeline: Pipeline, settings: JobSettings) -> None:
         self.pipeline, self.settings = pipeline, settings
-        self.environment = StreamExecutionEnvironment.get_execution_environment()
+        self.environment = _environment()
         self.environment.add_jars(settings.connector_jar.as_uri())
         if settings.checkpoint_interval_ms is not None:
             self.environment.enable_checkpointing(settings.checkpoint_interval_ms)
@@ -46,7 +47,8 @@ class Streams:
         stage, bounds = step.stage, self.settings.bounds
         proxy = self._java.ProxySettings(stage.name, stage.endpoint or self.settings.service)
         proxy.capacity(bounds.capacity_rows, bounds.capacity_bytes).window(bounds.window)
-        proxy.batch(bounds.max_rows, bounds.max_bytes, float(bounds.linger_ms))
+        foreign = stage.endpoint is not None
+        proxy.batch(min(bounds.max_rows, stage.batch_max) if foreign else bounds.max_rows, bounds.max_bytes, float(bounds.linger_ms))
         if stage.fan_out:
             proxy.fansOut()
         if step.read_slot == ORIGINAL:
@@ -55,10 +57,16 @@ class Streams:
             proxy.inputSlot(step.read_slot)
         if step.write_slot is not None:
             proxy.retain(step.write_slot)
-        if stage.endpoint is not None:
-            proxy.foreign(self._java.ForeignSettings("rows").expires(stage.on_late is OnLate.DEAD_LETTER))
+        if foreign:
+            proxy.foreign(self._foreign(stage))
         return DataStream(self._java.Connector.proxy(
             events.rebalance()._j_data_stream, f"stage {stage.name}", f"stage-{stage.name}", stage.parallelism, proxy))
+
+    def _foreign(self, stage: Stage):
+        model = stage.model or ForeignModel()
+        settings = self._java.ForeignSettings(model.input).model(model.name or stage.name).version(model.version)
+        settings.tensor(model.datatype, ",".join(map(str, model.shape))).timeout(round(model.timeout_ms))
+        return settings.expires(stage.on_late is OnLate.DEAD_LETTER)
 
     def join(self, events: DataStream, step: Step, between: Sequence[int], is_raw: bool) -> DataStream:
         """between: slots that stages from the fan-out to here have written; they were the children's."""
@@ -70,7 +78,7 @@ class Streams:
             settings.raw()
         for slot in between:
             settings.clear(slot)
-        if stage.operator is None and step.write_slot is not None:
+        if stage.is_plain_join and step.write_slot is not None:
             settings.retain(step.write_slot)
         return DataStream(self._java.Connector.join(
             events._j_data_stream, f"join {stage.name}", f"join-{stage.name}", stage.parallelism, settings))
@@ -118,6 +126,18 @@ class Streams:
         except (Py4JJavaError, TableException) as error:
             raise ConditionError(f"stages.{to.name}.when is not a condition that Flink takes: {when!r}: {_first_line(error)}") from error
         return self._tables._j_tenv.toDataStream(decided._j_table)
+
+
+def _environment() -> StreamExecutionEnvironment:
+    """Flink keeps checkpointing and restarts off unless the client that submits says otherwise: what it does not say is said here."""
+    environment = StreamExecutionEnvironment.get_execution_environment()
+    given = environment._j_stream_execution_environment.getConfiguration().keySet()
+    missing = Configuration()
+    for key, value in FLINK_DEFAULTS.items():
+        if not given.contains(key):
+            missing.set_string(key, value)
+    environment.configure(missing)
+    return environment
 
 
 def joined_raw(pipeline: Pipeline, stage: Stage) -> bool:

@@ -23,6 +23,7 @@ from jobs.embedded import paths
 from jobs.embedded.ports import HOST, answers
 from jobs.embedded.processes import Child, StartFailed
 from jobs.embedded.rest import FlinkRest, RestError
+from jobs.settings import FLINK_DEFAULTS
 
 SESSION_TIMEOUT_MS = 5000
 """A killed JobManager's leadership lasts this long in ZooKeeper before its successor may lead."""
@@ -184,24 +185,11 @@ def _client_settings(config: ClusterConfig) -> dict[str, str]:
         "rest.port": str(config.rest_port),
         "rest.retry.delay": "200 ms",
         "rest.retry.max-attempts": "150",
+        **FLINK_DEFAULTS,
         "execution.checkpointing.interval": f"{config.checkpoint_interval_ms} ms",
         "execution.checkpointing.timeout": f"{config.checkpoint_timeout_ms} ms",
-        "execution.checkpointing.mode": "EXACTLY_ONCE",
-        "execution.checkpointing.unaligned.enabled": "true",
-        "execution.checkpointing.aligned-checkpoint-timeout": "0 ms",
-        "execution.checkpointing.max-concurrent-checkpoints": "1",
-        "execution.checkpointing.tolerable-failed-checkpoints": "1000000000",
-        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        "execution.checkpointing.num-retained": "3",
         "execution.checkpointing.dir": config.checkpoints.as_uri(),
         "execution.checkpointing.savepoint-dir": config.savepoints.as_uri(),
-        "execution.buffer-timeout.interval": "1 ms",
-        "state.backend.type": "hashmap",
-        "restart-strategy.type": "exponential-delay",
-        "restart-strategy.exponential-delay.initial-backoff": "200 ms",
-        "restart-strategy.exponential-delay.max-backoff": "5 s",
-        "restart-strategy.exponential-delay.reset-backoff-threshold": "1 min",
-        "pipeline.object-reuse": "true",
         "parallelism.default": "1",
     }
 
