@@ -19,7 +19,10 @@ _TOKEN = re.compile(r"""
     | (?P<operator><>|<=|>=|\|\||[=<>+\-*(),])
 """, re.VERBOSE)
 
-_KEYWORDS = frozenset(["AND", "OR", "NOT", "IS", "NULL", "TRUE", "FALSE", "UNKNOWN", "BETWEEN", "SYMMETRIC", "IN", "LIKE", "CASE", "WHEN", "THEN", "ELSE", "END", "DISTINCT", "FROM", "AS", "STRING", "VARCHAR", "INT", "INTEGER", "BIGINT", "DOUBLE", "BOOLEAN"])
+_KEYWORDS = frozenset([
+    "AND", "OR", "NOT", "IS", "NULL", "TRUE", "FALSE", "UNKNOWN", "BETWEEN", "SYMMETRIC", "IN", "LIKE", "CASE",
+    "WHEN", "THEN", "ELSE", "END", "DISTINCT", "FROM", "AS", "STRING", "VARCHAR", "INT", "INTEGER", "BIGINT", "DOUBLE", "BOOLEAN",
+])
 _FUNCTIONS = frozenset(["ABS", "CHAR_LENGTH", "UPPER", "LOWER", "TRIM", "COALESCE", "NULLIF", "IF", "GREATEST", "LEAST", "FLOOR", "CEIL", "TRY_CAST"])
 
 
