@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import click
 import typer
@@ -14,6 +15,9 @@ import typer.core
 import typer.main
 
 from jobs.shape import Shape
+
+if TYPE_CHECKING:
+    from jobs.broker import ClientSettings
 
 ELSEWHERE = {
     "check": ("autoscaler.graph.cli", "Check a pipeline file and print its graph."),
@@ -75,7 +79,7 @@ def _imported(name: str, module: str) -> click.Command:
     return typer.main.get_command(own)
 
 
-app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, help="Deep-learning inference as a stream.")
+app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, help="Deep-learning inference as a stream.")
 letters = typer.Typer(no_args_is_help=True, help="List dead letters, or send their events again.")
 app.add_typer(letters, name="dead-letters")
 
@@ -142,7 +146,8 @@ def produce(
         _fail(error)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: replay.stop())
-    sent = replay.run()
+    with _failures():
+        sent = replay.run()
     print(f"{len(sent.intended_ms)} events sent to {topic}, {len(sent.failed)} not acknowledged, at most {sent.behind_ms:.0f} ms behind")
     raise typer.Exit(1 if sent.failed else 0)
 
@@ -162,11 +167,9 @@ def consume(
     from jobs.consumer import TopicReader, shown
 
     try:
-        with TopicReader([topic], _client(bootstrap_servers, kafka_config), from_end=from_end) as reader:
+        with _failures(), TopicReader([topic], _client(bootstrap_servers, kafka_config), from_end=from_end) as reader:
             for record in islice(reader.follow() if follow else reader.to_end(), limit):
                 print(shown(record), flush=follow)
-    except LookupError as error:
-        _fail(error.args[0])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -190,7 +193,7 @@ def list_letters(
     from jobs import dead_letters
     from jobs.consumer import shown
 
-    try:
+    with _failures():
         found = dead_letters.chosen(topic, _client(bootstrap_servers, kafka_config), _choice(reason, stage, event_id))
         if totals:
             for (why, where), number in dead_letters.counted(found).most_common():
@@ -198,8 +201,6 @@ def list_letters(
             return
         for record in found:
             print(shown(record))
-    except LookupError as error:
-        _fail(error.args[0])
 
 
 @letters.command("replay")
@@ -209,18 +210,23 @@ def replay_letters(
     reason: Reasons = None,
     stage: StageNames = None,
     event_id: Ids = None,
+    without_header: Annotated[
+        list[str] | None, typer.Option("--without-header", help="Leave this header away, as a wrong one; may be given more than once.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
     progress: Annotated[Path | None, typer.Option(help="What was sent already; default .sluice/replays/TOPIC.jsonl.")] = None,
     bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
     kafka_config: KafkaConfig = None,
 ) -> None:
     """Send the original events again, with their ids; a broken replay goes on where it was."""
+    from aiokafka.errors import KafkaError as AioKafkaError
+
     from jobs import dead_letters
     from jobs.consumer import shown
 
-    client = _client(bootstrap_servers, kafka_config)
+    client, settings = _client(bootstrap_servers, kafka_config), _settings(kafka_config)
     path = progress or Path(".sluice") / "replays" / f"{topic}.jsonl"
-    try:
+    with _failures(AioKafkaError):
         records = dead_letters.chosen(topic, client, _choice(reason, stage, event_id))
         if dry_run:
             done = dead_letters.Progress(path, topic).done if path.exists() else set()
@@ -229,9 +235,8 @@ def replay_letters(
                 print(shown(record))
             print(f"{len(would)} would be sent to {to}")
             return
-        told = dead_letters.replay(records, to, client, dead_letters.Progress(path, topic))
-    except (LookupError, ValueError) as error:
-        _fail(error.args[0])
+        producer = {"bootstrap_servers": bootstrap_servers.split(","), **settings.aiokafka()}
+        told = dead_letters.replay(records, to, producer, dead_letters.Progress(path, topic), frozenset(without_header or ()))
     print(f"{told.sent} sent to {to}, {told.done_before} had been sent before, {told.not_replayable} cannot be (stubs and parts of events)")
 
 
@@ -275,11 +280,35 @@ def start(
     raise typer.Exit(lifecycle.flink_run(flink, snapshot, ["--pipeline", str(pipeline.resolve()), *ctx.args]))
 
 
-def _client(bootstrap_servers: str, config: Path | None) -> dict[str, Any]:
+@contextmanager
+def _failures(*kinds: type[Exception]) -> Iterator[None]:
+    """What a command that talks to the brokers may fail of is said on one line; kinds: beside those of kafka-python."""
+    from kafka.errors import KafkaError
+
+    from jobs.broker import SettingsError
+
+    try:
+        yield
+    except (LookupError, ValueError) as error:
+        _fail(error.args[0])
+    except (KafkaError, SettingsError, *kinds) as error:
+        _fail(f"Kafka: {error}" if str(error) else f"Kafka: {type(error).__name__}")
+
+
+def _settings(config: Path | None) -> ClientSettings:
     from jobs.broker import SettingsError, read_settings
 
     try:
-        return {"bootstrap_servers": bootstrap_servers.split(","), **read_settings(config).kafka_python()}
+        return read_settings(config)
+    except SettingsError as error:
+        _fail(error)
+
+
+def _client(bootstrap_servers: str, config: Path | None) -> dict[str, Any]:
+    from jobs.broker import SettingsError
+
+    try:
+        return {"bootstrap_servers": bootstrap_servers.split(","), **_settings(config).kafka_python()}
     except SettingsError as error:
         _fail(error)
 

@@ -10,6 +10,7 @@ breaks off is resumed with the same file; a record that was sent but not yet not
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections import Counter
@@ -35,6 +36,8 @@ ADDED_BY_DEAD_LETTERING = frozenset(
 )
 BATCH = 200
 """Replayed records between two entries in the progress file."""
+LARGEST_BYTES = 256 << 20
+"""Of a request; the topic's own limit is the broker's to state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +131,24 @@ class Progress:
             self.path.write_text("".join([lines[0], *whole]))
 
 
-def replay(records: Iterable[Record], to_topic: str, client: Mapping[str, Any], progress: Progress) -> Replayed:
-    """Sends each again, once acknowledged noted as done; those done before are passed over."""
-    from kafka import KafkaProducer
+def replay(
+    records: Iterable[Record], to_topic: str, client: Mapping[str, Any], progress: Progress, without: frozenset[str] = frozenset()
+) -> Replayed:
+    """Sends each again, once acknowledged noted as done; those done before are passed over.
+
+    client: keyword arguments of aiokafka's clients: kafka-python's producer takes no null headers. without: headers to leave away.
+    """
+    return asyncio.run(_replay(records, to_topic, client, progress, without))
+
+
+async def _replay(
+    records: Iterable[Record], to_topic: str, client: Mapping[str, Any], progress: Progress, without: frozenset[str]
+) -> Replayed:
+    from aiokafka import AIOKafkaProducer
 
     sent = done_before = not_replayable = 0
-    producer = KafkaProducer(**{"linger_ms": 5, **client})
     pending: list[tuple[tuple[int, int], Any]] = []
-    try:
+    async with AIOKafkaProducer(**{"linger_ms": 5, "acks": "all", "max_request_size": LARGEST_BYTES, **client}) as producer:
         for record in records:
             position = (record.partition, record.offset)
             if position in progress.done:
@@ -143,30 +156,23 @@ def replay(records: Iterable[Record], to_topic: str, client: Mapping[str, Any], 
             elif not is_replayable(record):
                 not_replayable += 1
             else:
-                future = producer.send(to_topic, value=record.value, key=record.key, headers=original_headers(record))
-                pending.append((position, future))
+                headers = [(k, v) for k, v in original_headers(record) if k not in without]
+                pending.append((position, await producer.send(to_topic, value=record.value, key=record.key, headers=headers)))
                 sent += 1
             if len(pending) >= BATCH:
-                _settle(pending, progress)
-        _settle(pending, progress)
-    finally:
-        producer.close(timeout=10)
+                await _settle(pending, progress)
+        await _settle(pending, progress)
     return Replayed(sent, done_before, not_replayable)
 
 
-def _settle(pending: list[tuple[tuple[int, int], Any]], progress: Progress) -> None:
+async def _settle(pending: list[tuple[tuple[int, int], Any]], progress: Progress) -> None:
     """Notes those acknowledged; raises the first failure after that."""
-    acknowledged, failure = [], None
-    for position, future in pending:
-        try:
-            future.get(timeout=60)
-            acknowledged.append(position)
-        except Exception as error:
-            failure = failure or error
+    results = await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
+    progress.note(position for (position, _), result in zip(pending, results, strict=True) if not isinstance(result, BaseException))
     pending.clear()
-    progress.note(acknowledged)
-    if failure is not None:
-        raise failure
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 def counted(records: Iterable[Record]) -> Counter[tuple[str, str]]:
