@@ -301,8 +301,8 @@ class Stage:
         return answers, all_late
 
     def _expire(self, actions: list[Action], now: float) -> None:
-        if self._on_late is not OnLate.DEAD_LETTER or not len(self.queue):
-            return
+        if self._on_late is not OnLate.DEAD_LETTER or self.draining or not len(self.queue):
+            return  # while draining too: an outage begins here, and its backlog is answered
         alone_s = self.service_time.of(1) or 0.0
         actions += [self._expired(run, now) for run in self.queue.expired(now + alone_s)]
         first = self.queue.first_deadline(sheddable=True)

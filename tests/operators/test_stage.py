@@ -43,6 +43,17 @@ def test_a_stage_that_dead_letters_answers_hopeless_rows_at_once():
     assert stage.answers[("b", 0)] == Status.LATE
 
 
+def test_a_stage_that_drains_answers_even_hopeless_rows():
+    stage = Simulated(on_late=OnLate.DEAD_LETTER)
+    stage.arrive("busy", 1)
+    stage.arrive("a", 1, deadline_s=0.1)
+    stage.apply(stage.stage.drain(stage.now))
+    stage.tick(0.2)
+    stage.finish(0)
+    stage.finish(0)
+    assert stage.answers[("a", 0)] == Status.LATE
+
+
 def test_early_drop_expires_rows_whatever_the_stage_does_with_late_ones():
     stage = Simulated(rule=EarlyDropRule())
     stage.arrive("busy", 1)

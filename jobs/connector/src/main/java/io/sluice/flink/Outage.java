@@ -2,8 +2,8 @@ package io.sluice.flink;
 
 /**
  * When the service could last not be reached, in Unix ms. An event whose life, from its timestamp to its deadline, met that time is backlog: it must
- * be answered even if late. So must those behind it that it delays, until one made after the outage has been answered in time; or, where that never
- * comes because the load is too high anyway, for four times as long as the outage was.
+ * be answered even if late. So must those behind it that it delays, until for a while all that is answered is in time; or, where that never comes
+ * because the load is too high anyway, for four times as long as the outage was.
  */
 final class Outage {
 
@@ -11,6 +11,8 @@ final class Outage {
     private static final long APART_MS = 10_000;
 
     private static final int RECOVERY_OUTAGES = 4;
+    /** Nothing late for so long: the partitions of a topic do not catch up at the same moment. */
+    private static final long CALM_MS = 2000;
 
     // Until the first connection everything is backlog of the start or restart.
     private long fromMs = Long.MIN_VALUE;
@@ -19,6 +21,7 @@ final class Outage {
     private long oldestMs = Long.MAX_VALUE;
 
     private boolean recovering;
+    private long lastLateMs;
 
     boolean open() {
         return toMs == Long.MAX_VALUE;
@@ -29,12 +32,13 @@ final class Outage {
         return recovering;
     }
 
-    void begin(long nowMs) {
+    /** It is noticed now, but has lasted since then. */
+    void begin(long sinceMs) {
         if (open()) {
             return;
         }
-        if (nowMs - toMs >= APART_MS) {
-            fromMs = nowMs;
+        if (sinceMs - toMs >= APART_MS) {
+            fromMs = sinceMs;
             oldestMs = Long.MAX_VALUE;
         }
         toMs = Long.MAX_VALUE;
@@ -43,6 +47,7 @@ final class Outage {
     void end(long nowMs) {
         if (open()) {
             toMs = nowMs;
+            lastLateMs = nowMs;
             recovering = true;
         }
     }
@@ -60,7 +65,9 @@ final class Outage {
 
     /** An event was answered. */
     void answered(Origin origin, long nowMs) {
-        if (origin.timestampMs() > toMs && origin.deadlineMs() >= nowMs) {
+        if (origin.deadlineMs() < nowMs) {
+            lastLateMs = nowMs;
+        } else if (nowMs - lastLateMs >= CALM_MS) {
             recovering = false;
         }
     }

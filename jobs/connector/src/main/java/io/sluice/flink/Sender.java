@@ -303,7 +303,7 @@ final class Sender implements Transport.Listener, AutoCloseable {
         Request request = unanswered.get(id);
         if (request != null) {
             retrying = true;
-            outage.begin(clock.nowMs());
+            outage.begin(msOf(request.sentNanos));
             sendAgain(request, true);
         }
     }
@@ -363,7 +363,8 @@ final class Sender implements Transport.Listener, AutoCloseable {
         Transport.Stream old = stream;
         stream = null;
         metrics.reconnects.inc();
-        outage.begin(clock.nowMs());
+        Request oldest = unanswered.oldest();
+        outage.begin(oldest == null ? clock.nowMs() : msOf(oldest.sentNanos)); // a service that hangs is missed late
         logSeldom("{}: stream broken, {} rows will be sent again: {}", unanswered.rows(), why);
         for (Request request : unanswered.drainNewestFirst()) { // so that the oldest rows end up in front
             InFlightRow[] rest = request.rest();
@@ -375,6 +376,10 @@ final class Sender implements Transport.Listener, AutoCloseable {
         }
         backOff();
         old.cancel();
+    }
+
+    private long msOf(long nanos) {
+        return clock.nowMs() - TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - nanos);
     }
 
     private void malformed(String what) {

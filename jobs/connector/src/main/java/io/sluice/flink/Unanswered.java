@@ -26,6 +26,11 @@ final class Unanswered {
         return requests.size() == 1 ? requests.values().iterator().next() : null;
     }
 
+    /** Null when there is none. */
+    Request oldest() {
+        return requests.isEmpty() ? null : requests.values().iterator().next();
+    }
+
     Request add(InFlightRow[] sent, long nowNanos) {
         Request request = new Request(Long.toString(++lastNumber), sent, nowNanos);
         requests.put(request.id, request);
