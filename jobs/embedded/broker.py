@@ -24,13 +24,14 @@ FORMAT_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """directory: settings, log segments. message_max_bytes: largest record the broker takes."""
+    """directory: settings, log segments. message_max_bytes: largest record the broker takes. settings: further ones; they win over ours."""
 
     directory: Path
     port: int = 9092
     controller_port: int = 9093
     message_max_bytes: int = 1_048_588
     heap_mb: int = HEAP_MB
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -56,12 +57,20 @@ def prepare(config: BrokerConfig) -> None:
         port=config.port, controller_port=config.controller_port, log_dir=config.directory / "log"
     )
     text += f"\nmessage.max.bytes={config.message_max_bytes}\n"
-    _settings(config).write_text(text)
+    text += "".join(f"{key}={escaped(value)}\n" for key, value in config.settings.items())
+    file = _settings(config)
+    file.touch(mode=0o600)  # settings may hold secrets
+    file.write_text(text)
     storage = config.directory / "log"
     if not (storage / "meta.properties").exists():
         storage.mkdir(exist_ok=True)
         for file in _formatted().iterdir():
             shutil.copy2(file, storage / file.name)
+
+
+def escaped(value: str) -> str:
+    """As the value of a Java property."""
+    return value.replace("\\", "\\\\")
 
 
 def _formatted() -> Path:

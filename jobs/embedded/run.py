@@ -133,7 +133,9 @@ class Running:
         self.supervisor.start(archives.used(broker.child(self.broker)))
         for child in flink:
             self.supervisor.start(child)
-        self.supervisor.start(self._service())
+        serves = any(stage.is_ours for stage in self.pipeline.stages)
+        if serves:
+            self.supervisor.start(self.service())
         self._ready("broker")
         broker.create_topics(self.bootstrap_servers, topics_of(self.pipeline))
         self._submit()
@@ -141,14 +143,15 @@ class Running:
             self.load_up(prefix)
         for child in flink:
             self._ready(child.name)
-        self._ready("service")
+        if serves:
+            self._ready("service")
         self.job_id = self._submitted()
         try:
             self.rest.wait_running(self.job_id, START_TIMEOUT_S)
         except RestError as error:
             raise StartFailed("job", str(error), self.supervisor.log("jobmanager")) from error
         self._said(f"job {self.job_id} runs")
-        if find_spec("autoscaler.cli") is not None:
+        if serves and find_spec("autoscaler.cli") is not None:
             self.supervisor.start(self._sidecar())
 
     def load_up(self, prefix: str) -> None:
@@ -173,7 +176,8 @@ class Running:
     def stop(self) -> None:
         self.supervisor.stop()
 
-    def _service(self) -> Child:
+    def service(self) -> Child:
+        """The operator service's process; to start it again after it was stopped for good."""
         p = self.ports
         command = [*_sluice("operator", "serve"), str(self.config.pipeline)]
         command += ["--grpc-port", str(p.grpc), "--http-port", str(p.http), "--metrics-port", str(p.metrics)]
