@@ -3,6 +3,7 @@ package io.sluice.flink;
 import java.util.Properties;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
 
 /** The Kafka source of a pipeline. */
@@ -20,6 +21,7 @@ public final class EventSource {
                 .setTopics(topic)
                 .setGroupId(groupId)
                 .setStartingOffsets(offsets(startingOffsets))
+                .setProperty(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, "2000") // each poll is a hand-over between two threads
                 .setProperties(consumer)
                 .setDeserializer(new EventDeserializer(sloMs, Clock.SYSTEM))
                 .build();
