@@ -18,7 +18,7 @@ CONNECTOR := $(STAMPS)/connector
 MODELS := $(STAMPS)/models
 ARCHIVES := $(STAMPS)/archives
 SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(ARCHIVES)
-JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml \) -print 2>/dev/null)
+JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml -o -path '*/resources/*' \) -print 2>/dev/null)
 
 # a stamp counts only while what it stands for is there
 MODEL_CACHE := $(or $(SLUICE_MODELS),$(HOME)/.cache/sluice/models)
@@ -26,6 +26,7 @@ stale = $(if $(wildcard $(1)),,$(shell rm -f $(2)))
 $(call stale,$(IN)/sluice,$(PACKAGES))
 $(call stale,.sluice/jars/kafka/kafka_2.13-*.jar,$(BROKER))
 $(call stale,jobs/connector/target/sluice-connector.jar,$(CONNECTOR))
+$(call stale,jobs/connector/target/sluice-connector-metrics.jar,$(CONNECTOR))
 $(call stale,$(MODEL_CACHE)/digits,$(MODELS))
 
 # $(call step,what,command): says what is done, and how long it took
@@ -73,7 +74,7 @@ $(BROKER): kafka/pom.xml | $(SYSTEM)
 	$(call step,broker jars,mvn -q -B -Dstyle.color=never -f kafka/pom.xml package)
 
 $(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
-	$(call step,connector jar,mvn -q -B -Dstyle.color=never -f jobs/connector/pom.xml package -DskipTests)
+	$(call step,connector jars,mvn -q -B -Dstyle.color=never -f jobs/connector/pom.xml package -DskipTests)
 
 $(MODELS): operators/training.py operators/networks.py operators/datasets.py | $(PACKAGES)
 	$(call step,example models,$(IN)/sluice train)

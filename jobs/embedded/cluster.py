@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 import yaml
 
-from jobs.embedded import paths
+from jobs.embedded import paths, plugins
 from jobs.embedded.ports import HOST, answers
 from jobs.embedded.processes import Child, StartFailed
 from jobs.embedded.rest import FlinkRest, RestError
@@ -60,11 +60,17 @@ class ClusterConfig:
     def savepoints(self) -> Path:
         return self.directory / "savepoints"
 
+    @property
+    def plugins(self) -> Path:
+        return self.directory / "plugins" if self.metrics_port else paths.flink_home() / "plugins"
+
 
 def prepare(config: ClusterConfig) -> None:
     """Writes the settings of the processes (`conf`) and of the client that submits (`client`), and ZooKeeper's."""
     for name in ("conf", "client", "tmp", "zookeeper"):
         (config.directory / name).mkdir(parents=True, exist_ok=True)
+    if config.metrics_port:
+        plugins.lay_out(config.plugins)
     shared = _client_settings(config)
     _write_settings(config.directory / "client", {**shared, **config.settings}, "log4j-cli.properties")
     _write_settings(config.directory / "conf", {**shared, **_process_settings(config), **config.settings}, "log4j-console.properties")
@@ -195,10 +201,6 @@ def _client_settings(config: ClusterConfig) -> dict[str, str]:
 
 
 def _process_settings(config: ClusterConfig) -> dict[str, str]:
-    metrics = {
-        "metrics.reporter.prom.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
-        "metrics.reporter.prom.port": f"{config.metrics_port}-{config.metrics_port + config.task_managers}",
-    }
     return {
         "jobmanager.rpc.address": HOST,
         "jobmanager.rpc.port": "0",
@@ -248,7 +250,7 @@ def _process_settings(config: ClusterConfig) -> dict[str, str]:
         "jobmanager.execution.failover-strategy": "region",
         "security.delegation.tokens.enabled": "false",
         "web.cancel.enable": "true",
-        **(metrics if config.metrics_port else {}),
+        **(plugins.reporter(config.metrics_port, 1 + config.task_managers) if config.metrics_port else {}),
     }
 
 
@@ -262,7 +264,7 @@ def _environment(config: ClusterConfig, conf: str) -> dict[str, str]:
     home = paths.flink_home()
     return {
         "FLINK_CONF_DIR": str(config.directory / conf),
-        "FLINK_PLUGINS_DIR": str(home / "plugins"),
+        "FLINK_PLUGINS_DIR": str(config.plugins),
         "FLINK_OPT_DIR": str(home / "opt"),
         "FLINK_LIB_DIR": str(home / "lib"),
         "FLINK_LOG_DIR": str(config.directory / "tmp"),

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SLUICE_DIR = ROOT / ".sluice"
 BROKER_JARS = SLUICE_DIR / "jars" / "kafka"
 CONNECTOR_JAR = ROOT / "jobs" / "connector" / "target" / "sluice-connector.jar"
+METRICS_JAR = CONNECTOR_JAR.with_name("sluice-connector-metrics.jar")
 KAFKA_SETTINGS = ROOT / "kafka"
 JOB_FILE = ROOT / "jobs" / "pipeline.py"
 RUNS = SLUICE_DIR / "runs"
@@ -42,3 +43,10 @@ def broker_jars() -> Path:
     if not any(BROKER_JARS.glob("kafka_2.13-*.jar")):
         raise SetupMissing(f"no broker jars in {BROKER_JARS}; run `make setup`")
     return BROKER_JARS
+
+
+def metrics_jar() -> Path:
+    """The jar of Flink's metrics reporter."""
+    if not METRICS_JAR.is_file():
+        raise SetupMissing(f"{METRICS_JAR} is missing; run `make setup`")
+    return METRICS_JAR
