@@ -20,11 +20,18 @@ from autoscaler.loop import ControlLoop
 from autoscaler.metrics import SidecarMetrics
 from autoscaler.reactive import ReactiveSettings
 from jobs.broker import SettingsError, read_settings
+from jobs.options import LOCAL_KAFKA, LOCAL_SERVICE_HTTP, LOOPBACK, BootstrapServers, Host, KafkaConfig, ServiceHttp, port
 
 if TYPE_CHECKING:
     from autoscaler.sidecar import KafkaAccess
 
-app = typer.Typer(help="The autoscaler sidecar of a Sluice pipeline.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+    help="The autoscaler sidecar of a pipeline.",
+)
 
 QUIET = ("aiokafka", "faust", "mode", "kafka", "asyncio")  # they repeat a broken connection ten times a second
 
@@ -36,39 +43,43 @@ def _commands() -> None:
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="The pipeline file.")],
-    bootstrap_servers: Annotated[
-        str, typer.Option(envvar="SLUICE_BOOTSTRAP_SERVERS", help="Kafka brokers, HOST:PORT,...")] = "127.0.0.1:9092",
-    service: Annotated[str, typer.Option(envvar="SLUICE_SERVICE_HTTP", help="HTTP address of the operator service.")] = "http://127.0.0.1:8000",
-    metrics_port: Annotated[
-        int, typer.Option(envvar="SLUICE_AUTOSCALER_METRICS_PORT", min=1, max=65535, help="Where Prometheus reads, on 127.0.0.1.")] = 8003,
-    kafka_config: Annotated[
-        Path | None, typer.Option(envvar="SLUICE_KAFKA_CONFIG", help="Kafka client properties: security.protocol, sasl.*, ssl.*.")] = None,
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file (YAML).", envvar="SLUICE_PIPELINE", show_default=False)],
+    bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
+    kafka_config: KafkaConfig = None,
+    service_http: ServiceHttp = LOCAL_SERVICE_HTTP,
+    host: Host = LOOPBACK,
+    metrics_port: Annotated[int, port("Metrics for Prometheus.", envvar="SLUICE_AUTOSCALER_METRICS_PORT", least=1)] = 8003,
     stabilization_interval: Annotated[
-        float, typer.Option(envvar="SLUICE_STABILIZATION_INTERVAL", min=1, help="Seconds of lower load before anything goes down.")] = 30.0,
+        float,
+        typer.Option(
+            envvar="SLUICE_STABILIZATION_INTERVAL", metavar="SECONDS", min=1, help="How long the load must be lower before anything goes down."
+        ),
+    ] = 30.0,
     state_dir: Annotated[
-        Path | None, typer.Option(envvar="SLUICE_AUTOSCALER_STATE_DIR", help="Scratch directory; default a temporary one.")] = None,
+        Path | None,
+        typer.Option(envvar="SLUICE_AUTOSCALER_STATE_DIR", metavar="DIRECTORY", help="Scratch directory; default a temporary one."),
+    ] = None,
     advice: Annotated[bool, typer.Option("--advice", envvar="SLUICE_ADVICE", help="Decide and record, but change nothing.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more, Kafka's client included.")] = False,
 ) -> None:
-    """Reads telemetry, sizes each stage's replicas and batch for it, and writes every decision to the topic sluice-decisions.
+    """Read telemetry, size each stage's replicas and batch for it, and write every decision to the topic sluice-decisions.
 
-    Waits for broker and service if they are away. SIGTERM ends it; the exit status is then 0.
+    It waits for broker and service if they are away. SIGTERM ends it; the exit status is then 0.
     """
     _log(verbose)
     from autoscaler.sidecar import KafkaAccess  # Faust takes a second to import; --help need not wait for it
 
     try:
-        pipeline = read_pipeline(file)
+        described = read_pipeline(pipeline)
         kafka = KafkaAccess(bootstrap_servers, read_settings(kafka_config).aiokafka(), state_dir=state_dir)
         kafka.credentials()
     except (PipelineError, SettingsError, OSError, ValueError) as error:
         _fail(str(error), 2)
-    metrics = SidecarMetrics(pipeline.name)
-    _serve(metrics, metrics_port)
-    actuator = ServiceActuator(service)
+    metrics = SidecarMetrics(described.name)
+    _serve(metrics, metrics_port, host)
+    actuator = ServiceActuator(service_http if "://" in service_http else f"http://{service_http}")
     settings = ReactiveSettings(stabilization_s=stabilization_interval)
-    _until_it_ends(_run(ControlLoop(pipeline, actuator, metrics, settings, advice), actuator, kafka))
+    _until_it_ends(_run(ControlLoop(described, actuator, metrics, settings, advice), actuator, kafka))
 
 
 def _until_it_ends(running: Coroutine[None, None, None]) -> NoReturn:
@@ -95,11 +106,11 @@ async def _run(loop: ControlLoop, actuator: ServiceActuator, kafka: KafkaAccess)
         await sidecar.run()
 
 
-def _serve(metrics: SidecarMetrics, port: int) -> None:
+def _serve(metrics: SidecarMetrics, number: int, host: str) -> None:
     try:
-        metrics.serve(port)
+        metrics.serve(number, host)
     except OSError as error:
-        _fail(f"metrics port {port}: {error.strerror}; choose another with --metrics-port", 1)
+        _fail(f"metrics port {number}: {error.strerror}; choose another with --metrics-port", 1)
 
 
 def _fail(what: str, status: int) -> NoReturn:

@@ -58,7 +58,7 @@ class Rig:
         self.supervisor.start(Child("service", (*sluice, "operator", "serve", *common, "--grpc-port", str(grpc), "--http-port", str(http),
                                                 "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(http_address)))
         self.supervisor.wait_ready(["service"], READY_S)
-        self.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service", f"http://{http_address}",
+        self.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service-http", f"http://{http_address}",
                                                 "--metrics-port", str(sidecar_metrics)), cwd=paths.ROOT))
         try:
             yield f"{ports.HOST}:{grpc}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import typer
 import typer.core
 import typer.main
 
+from jobs.options import LOCAL_FLINK, LOCAL_KAFKA, BootstrapServers, Flink, KafkaConfig, PipelineFile, Topic, port
 from jobs.shape import Shape
 
 if TYPE_CHECKING:
@@ -27,28 +29,19 @@ ELSEWHERE = {
 }
 """Verbs whose commands other packages define; imported only when one is used, so that the rest starts fast."""
 
-BootstrapServers = Annotated[
-    str, typer.Option("--bootstrap-servers", envvar="SLUICE_BOOTSTRAP_SERVERS", metavar="HOST:PORT,...", help="Kafka brokers.")
-]
-KafkaConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--kafka-config",
-        envvar="SLUICE_KAFKA_CONFIG",
-        metavar="FILE",
-        help="Kafka client properties (security.protocol, sasl.*, ssl.*); values may be ${env:NAME} or ${file:PATH}.",
-    ),
-]
-Flink = Annotated[str, typer.Option("--flink", envvar="SLUICE_FLINK", metavar="HOST:PORT", help="Flink's REST address.")]
-LOCAL_KAFKA = "127.0.0.1:9092"
-LOCAL_FLINK = "127.0.0.1:8081"
+PATIENCE_MS = 10_000
+"""How long a command waits for brokers that do not answer."""
+SHORT_HELP = 120
+ORDER = ("run", "check", "train", "operator", "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
+
+PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_show_locals": False, "rich_markup_mode": None}
 
 
 class Verbs(typer.core.TyperGroup):
     """The commands of this file, and those of ELSEWHERE, imported when asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *ELSEWHERE]
+        return sorted({*self.commands, *ELSEWHERE}, key=ORDER.index)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in ELSEWHERE:
@@ -56,12 +49,10 @@ class Verbs(typer.core.TyperGroup):
         return _imported(name, ELSEWHERE[name][0])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [(name, self.commands[name].get_short_help_str()) for name in self.commands]
+        meanings = {name: command.get_short_help_str(SHORT_HELP) for name, command in self.commands.items()}
+        meanings |= {name: meaning for name, (_, meaning) in ELSEWHERE.items()}
         with formatter.section("Commands"):
-            formatter.write_dl(sorted([*own, *((name, meaning) for name, (_, meaning) in ELSEWHERE.items())]))
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        click.Group.format_help(self, ctx, formatter)
+            formatter.write_dl([(name, meanings[name]) for name in self.list_commands(ctx)])
 
 
 def _imported(name: str, module: str) -> click.Command:
@@ -74,47 +65,54 @@ def _imported(name: str, module: str) -> click.Command:
         raise
     own = getattr(found, "app", None)
     if own is None:
-        own = typer.Typer(add_completion=False)
+        own = typer.Typer(**PLAIN)
         own.command(name)(getattr(found, name))
     return typer.main.get_command(own)
 
 
-app = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, help="Deep-learning inference as a stream.")
-letters = typer.Typer(no_args_is_help=True, help="List dead letters, or send their events again.")
+app = typer.Typer(cls=Verbs, no_args_is_help=True, help="Deep-learning inference as a stream: Kafka, Flink, and models outside Flink.",
+                  context_settings={"max_content_width": 110}, **PLAIN)
+letters = typer.Typer(no_args_is_help=True, help="List dead letters, or send their events again.", **PLAIN)
 app.add_typer(letters, name="dead-letters")
+Inputs = typer.Option(metavar="NAME|PATH", help="digits, scenes, a file of lines or a directory of files.")
 
 
 @app.command()
 def run(
-    pipeline: Annotated[Path, typer.Option(help="Pipeline file.")] = Path("pipelines/digits.yaml"),
-    duration: Annotated[float, typer.Option(help="Seconds of load.")] = 60.0,
-    rate: Annotated[float, typer.Option(help="Mean rate of the load in events/s.")] = 200.0,
-    shape: Annotated[Shape, typer.Option(help="How the load goes up and down.")] = Shape.BURSTS,
-    count: Annotated[int | None, typer.Option(help="Events at most.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the order of the inputs.")] = 1,
-    inputs: Annotated[str | None, typer.Option(help="digits, scenes, a file of lines or a directory of files.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to wait for the last answers.")] = 60.0,
+    pipeline: Annotated[Path, typer.Option(metavar="FILE", help="Pipeline file (YAML).")] = Path("pipelines/digits.yaml"),
+    duration: Annotated[float, typer.Option(metavar="SECONDS", help="How long events are sent.")] = 60.0,
+    rate: Annotated[float, typer.Option(metavar="NUMBER", help="Mean rate in events/s.")] = 200.0,
+    shape: Annotated[Shape, typer.Option(help="How the rate goes up and down.")] = Shape.BURSTS,
+    count: Annotated[int | None, typer.Option(metavar="NUMBER", help="Events at most.")] = None,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Of the order of the inputs.")] = 1,
+    inputs: Annotated[str | None, Inputs] = None,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Longest wait for the last answers.")] = 60.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep logs and topics although all went well.")] = False,
-    kafka_port: Annotated[int, typer.Option(help="0 = any free one; so for every port.")] = 9092,
-    controller_port: int = 9093,
-    zookeeper_port: int = 2181,
-    flink_port: int = 8081,
-    flink_metrics_port: int = 9249,
-    grpc_port: int = 8001,
-    http_port: int = 8000,
-    metrics_port: int = 8002,
-    sidecar_metrics_port: int = 8003,
+    kafka_port: Annotated[int, port("Kafka broker; 0 = any free one, so for every port.")] = 9092,
+    controller_port: Annotated[int, port("Kafka controller.")] = 9093,
+    zookeeper_port: Annotated[int, port("ZooKeeper, where Flink keeps what it must know after a crash.")] = 2181,
+    flink_port: Annotated[int, port("Flink's REST interface and web page.")] = 8081,
+    flink_metrics_port: Annotated[int, port("Flink's metrics: the JobManager's; the TaskManager's is the next one.")] = 9249,
+    grpc_port: Annotated[int, port("Operator service, gRPC.")] = 8001,
+    http_port: Annotated[int, port("Operator service, HTTP.")] = 8000,
+    metrics_port: Annotated[int, port("Operator service, metrics.")] = 8002,
+    sidecar_metrics_port: Annotated[int, port("Autoscaler sidecar, metrics.")] = 8003,
 ) -> None:
     """Everything on this machine: broker, Flink, operator service, sidecar, a load, a live view and a summary."""
     from autoscaler.graph.errors import PipelineError
     from jobs.embedded.run import Ports, RunConfig
     from jobs.embedded.run import run as run_all
-    from jobs.producer import Load
+    from jobs.producer import Load, check_inputs
 
     chosen = Ports(
         kafka_port, controller_port, zookeeper_port, flink_port, flink_metrics_port, grpc_port, http_port, metrics_port, sidecar_metrics_port
     )
-    load = Load(rate, shape, duration, count, seed)
+    try:
+        load = Load(rate, shape, duration, count, seed)
+        if inputs is not None:
+            check_inputs(inputs)
+    except ValueError as error:
+        _fail(error)
     try:
         status = run_all(RunConfig(pipeline, load, inputs, chosen, wait, keep), lambda line: print(line, flush=True))
     except (PipelineError, OSError) as error:
@@ -124,15 +122,15 @@ def run(
 
 @app.command()
 def produce(
-    topic: str,
-    inputs: Annotated[str, typer.Option(help="digits, scenes, a file of lines or a directory of files.")] = "digits",
-    rate: Annotated[float, typer.Option(help="Mean rate in events/s.")] = 200.0,
+    topic: Topic,
+    inputs: Annotated[str, Inputs] = "digits",
+    rate: Annotated[float, typer.Option(metavar="NUMBER", help="Mean rate in events/s.")] = 200.0,
     shape: Annotated[Shape, typer.Option(help="How the rate goes up and down.")] = Shape.BURSTS,
-    duration: Annotated[float | None, typer.Option(help="Seconds; default without a count: 60.")] = None,
-    count: Annotated[int | None, typer.Option(help="Events at most.")] = None,
-    seed: int = 1,
-    prefix: Annotated[str | None, typer.Option(help="Of the event ids; default from the time.")] = None,
-    start_when: Annotated[Path | None, typer.Option(help="Get ready, but begin only once this file is there.")] = None,
+    duration: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long; default without a count: 60.")] = None,
+    count: Annotated[int | None, typer.Option(metavar="NUMBER", help="Events at most.")] = None,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Of the order of the inputs.")] = 1,
+    prefix: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the event ids; default from the time.")] = None,
+    start_when: Annotated[Path | None, typer.Option(metavar="FILE", help="Get ready, but begin only once this file is there.")] = None,
     bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
     kafka_config: KafkaConfig = None,
 ) -> None:
@@ -154,10 +152,10 @@ def produce(
 
 @app.command()
 def consume(
-    topic: str,
+    topic: Topic,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     from_end: Annotated[bool, typer.Option("--from-end", help="Only what comes from now on; with --follow.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Records at most.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="NUMBER", help="Records at most.")] = None,
     bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
     kafka_config: KafkaConfig = None,
 ) -> None:
@@ -174,14 +172,14 @@ def consume(
         raise typer.Exit(130) from None
 
 
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only with this reason; may be given more than once.")]
-StageNames = Annotated[list[str] | None, typer.Option("--stage", help="Only of this stage; may be given more than once.")]
-Ids = Annotated[list[str] | None, typer.Option("--event-id", help="Only this event; may be given more than once.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only with this reason; may be given more than once.")]
+StageNames = Annotated[list[str] | None, typer.Option("--stage", metavar="STAGE", help="Only of this stage; may be given more than once.")]
+Ids = Annotated[list[str] | None, typer.Option("--event-id", metavar="ID", help="Only this event; may be given more than once.")]
 
 
 @letters.command("list")
 def list_letters(
-    topic: str,
+    topic: Topic,
     reason: Reasons = None,
     stage: StageNames = None,
     event_id: Ids = None,
@@ -205,16 +203,16 @@ def list_letters(
 
 @letters.command("replay")
 def replay_letters(
-    topic: Annotated[str, typer.Argument(help="Topic of the dead letters.")],
-    to: Annotated[str, typer.Option("--to", help="Topic to send the events to: the pipeline's source.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic of the dead letters.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", metavar="TOPIC", help="Topic to send the events to: the pipeline's source.")],
     reason: Reasons = None,
     stage: StageNames = None,
     event_id: Ids = None,
     without_header: Annotated[
-        list[str] | None, typer.Option("--without-header", help="Leave this header away, as a wrong one; may be given more than once.")
+        list[str] | None, typer.Option("--without-header", metavar="NAME", help="Leave this header away, as a wrong one; may be given more than once.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
-    progress: Annotated[Path | None, typer.Option(help="What was sent already; default .sluice/replays/TOPIC.jsonl.")] = None,
+    progress: Annotated[Path | None, typer.Option(metavar="FILE", help="What was sent already; default .sluice/replays/TOPIC.jsonl.")] = None,
     bootstrap_servers: BootstrapServers = LOCAL_KAFKA,
     kafka_config: KafkaConfig = None,
 ) -> None:
@@ -242,8 +240,8 @@ def replay_letters(
 
 @app.command()
 def stop(
-    job: Annotated[str | None, typer.Option(help="Id or name; default the only one that runs.")] = None,
-    savepoint_dir: Annotated[str | None, typer.Option(help="Default: the cluster's own.")] = None,
+    job: Annotated[str | None, typer.Option(metavar="ID|NAME", help="Which one; default the only one that runs.")] = None,
+    savepoint_dir: Annotated[str | None, typer.Option(metavar="DIRECTORY", help="Where the savepoint goes; default the cluster's own.")] = None,
     drain: Annotated[bool, typer.Option("--drain", help="Let timers and open windows fire; the job is not to be resumed.")] = False,
     flink: Flink = LOCAL_FLINK,
 ) -> None:
@@ -253,7 +251,9 @@ def stop(
 
     try:
         stopped, location = lifecycle.stop(FlinkRest(flink), job, savepoint_dir, drain=drain)
-    except (lifecycle.LifecycleError, RestError) as error:
+    except RestError as error:
+        _fail(error if error.status is not None else f"{error}; name the cluster with --flink HOST:PORT")
+    except lifecycle.LifecycleError as error:
         _fail(error)
     print(f"stopped {stopped.name} ({stopped.id}); start it again with --from {location}")
 
@@ -261,10 +261,11 @@ def stop(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def start(
     ctx: typer.Context,
-    pipeline: Annotated[Path, typer.Argument(help="Pipeline file.")],
+    pipeline: PipelineFile,
     from_where: Annotated[str | None, typer.Option("--from", metavar="SNAPSHOT", help="A savepoint or retained checkpoint.")] = None,
     checkpoints: Annotated[
-        list[str] | None, typer.Option(envvar="SLUICE_CHECKPOINTS", help="Directories to find the newest one in; may be given more than once.")
+        list[str] | None,
+        typer.Option(envvar="SLUICE_CHECKPOINTS", metavar="DIRECTORY", help="Where to find the newest one; may be given more than once."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Without state, from the topic's beginning.")] = False,
     flink: Flink = LOCAL_FLINK,
@@ -287,12 +288,30 @@ def _failures(*kinds: type[Exception]) -> Iterator[None]:
 
     from jobs.broker import SettingsError
 
+    heard = _LastWarning()
+    logging.getLogger("kafka").addHandler(heard)
     try:
         yield
     except (LookupError, ValueError) as error:
         _fail(error.args[0])
     except (KafkaError, SettingsError, *kinds) as error:
-        _fail(f"Kafka: {error}" if str(error) else f"Kafka: {type(error).__name__}")
+        mend = ["name the brokers with --bootstrap-servers HOST:PORT,..., what else they ask for with --kafka-config FILE"]
+        away = "bootstrap" in str(error)
+        _fail("\n".join([f"Kafka: {error}" if str(error) else f"Kafka: {type(error).__name__}", *heard.text, *(mend if away else [])]))
+    finally:
+        logging.getLogger("kafka").removeHandler(heard)
+
+
+class _LastWarning(logging.Handler):
+    """kafka-python's error for a connection that fails says only that it did; why is in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "Unable to bootstrap" not in record.getMessage() and "failed" in record.getMessage():
+            self.text = [record.getMessage()]
 
 
 def _settings(config: Path | None) -> ClientSettings:
@@ -308,7 +327,7 @@ def _client(bootstrap_servers: str, config: Path | None) -> dict[str, Any]:
     from jobs.broker import SettingsError
 
     try:
-        return {"bootstrap_servers": bootstrap_servers.split(","), **_settings(config).kafka_python()}
+        return {"bootstrap_servers": bootstrap_servers.split(","), "bootstrap_timeout_ms": PATIENCE_MS, **_settings(config).kafka_python()}
     except SettingsError as error:
         _fail(error)
 

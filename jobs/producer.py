@@ -47,6 +47,10 @@ class Load:
             raise ValueError(f"the rate is {self.rate}; it must be above 0 events/s")
         if self.duration_s is None and self.count is None:
             raise ValueError("a load needs a duration or a count")
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise ValueError(f"the duration is {self.duration_s}; it must be above 0 s")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"the count is {self.count}; it must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +140,19 @@ def file_samples(directory: Path) -> list[Sample]:
     return [Sample(p.read_bytes(), key=p.name.encode()) for p in sorted(directory.iterdir()) if p.is_file()]
 
 
+def check_inputs(name: str) -> None:
+    """ValueError unless there are inputs of that name."""
+    if name not in ("digits", "scenes") and not Path(name).exists():
+        raise ValueError(f"there are no inputs {name!r}; use digits, scenes, a file of lines or a directory of files")
+
+
 def samples_named(name: str, seed: int = 1) -> list[Sample]:
     """`digits`, `scenes`, a file of lines or a directory of files."""
     if name == "digits":
         return digit_samples()
     if name == "scenes":
         return scene_samples(seed)
+    check_inputs(name)
     path = Path(name)
     found = file_samples(path) if path.is_dir() else line_samples(path)
     if not found:

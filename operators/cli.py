@@ -4,41 +4,47 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, help="The operator service: runs the operators of a pipeline outside Flink.")
+from autoscaler.graph.errors import PipelineError
+from jobs.options import BOOTSTRAP_SERVERS, LOOPBACK, Host, KafkaConfig, Models, port
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+    help="The operator service: runs the operators of a pipeline outside Flink.",
+)
 
 
 @app.callback()
 def main() -> None:
-    """The operator service."""
+    """The operator service: runs the operators of a pipeline outside Flink."""
 
 
 @app.command()
 def serve(
-    pipeline: Annotated[Path, typer.Argument(help="The pipeline file.", envvar="SLUICE_PIPELINE", exists=True, dir_okay=False)],
-    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="SLUICE_HOST")] = "127.0.0.1",
-    grpc_port: Annotated[int, typer.Option(help="Port of the Open Inference Protocol; 0 = any.", envvar="SLUICE_GRPC_PORT")] = 8001,
-    http_port: Annotated[int, typer.Option(help="Port of health, telemetry and settings; 0 = any.", envvar="SLUICE_HTTP_PORT")] = 8000,
-    metrics_port: Annotated[int, typer.Option(help="Port of Prometheus metrics; 0 = any.", envvar="SLUICE_METRICS_PORT")] = 8002,
-    unix: Annotated[str | None, typer.Option(help="Path of a further gRPC socket.", envvar="SLUICE_UNIX")] = None,
-    bootstrap: Annotated[
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file (YAML).", envvar="SLUICE_PIPELINE", show_default=False)],
+    host: Host = LOOPBACK,
+    grpc_port: Annotated[int, port("Open Inference Protocol, gRPC; 0 = any free one.", envvar="SLUICE_GRPC_PORT")] = 8001,
+    http_port: Annotated[int, port("Health, telemetry and settings, HTTP; 0 = any free one.", envvar="SLUICE_HTTP_PORT")] = 8000,
+    metrics_port: Annotated[int, port("Metrics for Prometheus; 0 = any free one.", envvar="SLUICE_METRICS_PORT")] = 8002,
+    unix: Annotated[str | None, typer.Option(metavar="PATH", help="A further gRPC socket.", envvar="SLUICE_UNIX")] = None,
+    bootstrap_servers: Annotated[
         str | None,
-        typer.Option(
-            "--bootstrap-servers",
-            help="Kafka brokers that telemetry goes to; none = HTTP only.",
-            envvar="SLUICE_BOOTSTRAP_SERVERS",
-            metavar="HOST:PORT,...",
-        ),
+        typer.Option("--bootstrap-servers", help="Kafka brokers that telemetry goes to; default none: by HTTP only.", **BOOTSTRAP_SERVERS),
     ] = None,
-    kafka_config: Annotated[Path | None, typer.Option("--kafka-config", help="Kafka client properties.", envvar="SLUICE_KAFKA_CONFIG", metavar="FILE")] = None,
-    models: Annotated[Path | None, typer.Option(help="Directory of stored models.", envvar="SLUICE_MODELS")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.", envvar="SLUICE_LOG_LEVEL")] = "info",
+    kafka_config: KafkaConfig = None,
+    models: Models = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.", envvar="SLUICE_LOG_LEVEL")
+    ] = "info",
 ) -> None:
     """Serve the operators of PIPELINE until SIGTERM."""
-    from jobs.broker import SettingsError
+    from jobs.broker import SettingsError, read_settings
     from operators import serve as serving
     from operators.serving import StartError
 
@@ -51,22 +57,17 @@ def serve(
             http_port=http_port,
             metrics_port=metrics_port,
             host=host,
-            bootstrap=bootstrap,
+            bootstrap=bootstrap_servers,
             repository=models,
             unix=unix,
-            kafka=_kafka(kafka_config),
+            kafka=read_settings(kafka_config).kafka_python(),
         )
-    except (StartError, SettingsError, OSError, ValueError) as error:
+    except (PipelineError, SettingsError, FileNotFoundError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except (StartError, OSError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-
-
-def _kafka(path: Path | None) -> dict[str, object]:
-    if path is None:
-        return {}
-    from jobs.broker import read_settings
-
-    return dict(read_settings(path).kafka_python())
 
 
 if __name__ == "__main__":

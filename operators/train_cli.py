@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jobs.options import Models
 from operators import repository
 
 
 def train(
     force: Annotated[bool, typer.Option("--force", help="Train again what is stored already, as the next version.")] = False,
-    models: Annotated[
-        Path | None, typer.Option("--models", help="Model repository; default $SLUICE_MODELS or ~/.cache/sluice/models.")
-    ] = None,
+    models: Models = None,
 ) -> None:
-    """Trains the digit classifiers of the example pipelines; what is stored already is verified and kept."""
+    """Train the digit classifiers of the example pipelines; what is stored already is verified and kept."""
     from operators.training import train_all  # torch takes seconds to import: not for the sake of --help
 
     root = models or repository.default_root()

@@ -12,8 +12,8 @@ from autoscaler.graph.errors import PipelineError
 from autoscaler.graph.reader import read_pipeline
 
 
-def check(file: Annotated[Path, typer.Argument(help="The pipeline file.", show_default=False)]) -> None:
-    """Checks a pipeline file and draws its graph. Exit code 2 when the file is wrong."""
+def check(file: Annotated[Path, typer.Argument(metavar="PIPELINE", help="Pipeline file (YAML).", show_default=False)]) -> None:
+    """Check a pipeline file and print its graph; exit status 2 when the file is wrong."""
     try:
         pipeline = read_pipeline(file)
     except PipelineError as error:

@@ -181,12 +181,12 @@ class Running:
         p = self.ports
         command = [*_sluice("operator", "serve"), str(self.config.pipeline)]
         command += ["--grpc-port", str(p.grpc), "--http-port", str(p.http), "--metrics-port", str(p.metrics)]
-        kafka = dict.fromkeys(("SLUICE_BOOTSTRAP", "SLUICE_BOOTSTRAP_SERVERS"), self.bootstrap_servers)
-        return Child("service", tuple(command), kafka, Path.cwd(), ready=lambda: is_ready(self.http_address), stop_rank=50)
+        command += ["--bootstrap-servers", self.bootstrap_servers]
+        return Child("service", tuple(command), cwd=Path.cwd(), ready=lambda: is_ready(self.http_address), stop_rank=50)
 
     def _sidecar(self) -> Child:
         command = [*_sluice("autoscaler", "run"), str(self.config.pipeline), "--bootstrap-servers", self.bootstrap_servers]
-        command += ["--service", f"http://{self.http_address}", "--metrics-port", str(self.ports.sidecar_metrics)]
+        command += ["--service-http", self.http_address, "--metrics-port", str(self.ports.sidecar_metrics)]
         return Child("sidecar", tuple(command), cwd=Path.cwd(), stop_rank=10, stop_grace_s=4.0)
 
     def _submit(self) -> None:
