@@ -40,9 +40,14 @@ public final class Connector {
         return placed(stream.process(new SequenceStamp(), EventTypeInfo.INSTANCE), name, uid, parallelism);
     }
 
-    /** A stage: sends events to its service and emits what it answers. Begins a chain of its own. */
+    /**
+     * A stage: sends events to its service and emits what it answers. Begins a chain of its own.
+     *
+     * <p>Its input is always rebalanced: over a forward edge Flink aligns barriers even where checkpoints are unaligned, and a full proxy would hold them up.
+     */
     public static DataStream<Event> proxy(DataStream<Event> stream, String name, String uid, int parallelism, ProxySettings settings) {
-        SingleOutputStreamOperator<Event> proxy = stream.transform(name, EventTypeInfo.INSTANCE, new ProxyOperatorFactory(settings));
+        SingleOutputStreamOperator<Event> proxy =
+                stream.rebalance().transform(name, EventTypeInfo.INSTANCE, new ProxyOperatorFactory(settings));
         return placed(proxy, name, uid, parallelism).startNewChain();
     }
 

@@ -12,8 +12,12 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -103,7 +107,7 @@ class ProxyJobTest {
         assertEquals("classify-0", first.message().getParametersOrThrow("proxy").getStringParam());
         assertEquals(1, first.message().getParametersOrThrow("received").getInt64Param());
         TestService.Call second = new TestService.Call(requests.get(1), null);
-        assertTrue(!second.has("min_accuracy") && !second.has("keep"));
+        assertTrue(!second.has("min_accuracy"));
     }
 
     @Test
@@ -157,12 +161,15 @@ class ProxyJobTest {
     @Test
     void aStreamThatDiesInFlightLosesAndRepeatsNothing() throws Exception {
         AtomicInteger calls = new AtomicInteger();
+        AtomicReference<Object> dead = new AtomicReference<>();
         List<Boolean> kept = Collections.synchronizedList(new ArrayList<>());
         List<Event> out = run(2000, (service, call) -> {
             int number = calls.incrementAndGet();
-            if (number <= STAYS_ON) {
+            if (call.out() == dead.get()) {
+                return; // was on its way when the stream died
+            } else if (number <= STAYS_ON) {
                 call.reply(call.answer().row(0, 0, call.rows().get(0) + "!")); // one row of many
-            } else if (number == STAYS_ON + 1) {
+            } else if (dead.compareAndSet(null, call.out())) {
                 call.out().onError(io.grpc.Status.UNAVAILABLE.asRuntimeException());
             } else {
                 kept.add(call.has("keep"));
@@ -192,30 +199,25 @@ class ProxyJobTest {
     void theWindowOfAResponseIsObeyedAtOnce() throws Exception {
         AtomicInteger unanswered = new AtomicInteger();
         List<Integer> seen = Collections.synchronizedList(new ArrayList<>());
-        List<TestService.Call> waiting = Collections.synchronizedList(new ArrayList<>());
-        AtomicInteger calls = new AtomicInteger();
-        List<Event> out = run(500, (service, call) -> {
-            if (calls.getAndIncrement() == 0) {
-                Answer answer = call.answer().number("window", 7);
-                for (int i = 0; i < call.rows().size(); i++) {
+        Executor later = CompletableFuture.delayedExecutor(2, TimeUnit.MILLISECONDS);
+        try (TestService service = TestService.started((s, call) -> {
+            int rows = call.rows().size();
+            seen.add(unanswered.addAndGet(rows));
+            later.execute(() -> {
+                unanswered.addAndGet(-rows);
+                Answer answer = call.answer().number("window", 40);
+                for (int i = 0; i < rows; i++) {
                     answer.row(i, 0, call.rows().get(i) + "!");
                 }
-                call.reply(answer);
-                return;
-            }
-            seen.add(unanswered.addAndGet(call.rows().size()));
-            waiting.add(call);
-            if (unanswered.get() >= 7 || calls.get() % 3 == 0) {
-                List<TestService.Call> due = new ArrayList<>(waiting);
-                waiting.clear();
-                for (TestService.Call one : due) {
-                    unanswered.addAndGet(-one.rows().size());
-                    one.ok();
+                synchronized (call.out()) {
+                    call.reply(answer);
                 }
-            }
-        });
-        assertAllAnswered(500, out);
-        assertTrue(Collections.max(seen) <= 7, "unanswered " + Collections.max(seen));
+            });
+        })) {
+            assertAllAnswered(500, run(events(500), new ProxySettings("classify", service.target()).window(5).batch(4, 1 << 10, 0)));
+        }
+        assertTrue(seen.get(0) <= 5, "first " + seen.get(0));
+        assertTrue(Collections.max(seen) > 5 && Collections.max(seen) <= 40, "unanswered " + Collections.max(seen));
     }
 
     @Test

@@ -22,6 +22,8 @@ import org.apache.flink.configuration.ExternalizedCheckpointRetention;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.StateRecoveryOptions;
 import org.apache.flink.core.execution.CheckpointType;
+import org.apache.flink.runtime.execution.ExecutionState;
+import org.apache.flink.runtime.executiongraph.AccessExecutionVertex;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -42,7 +44,10 @@ class ProxyOutageTest {
     static final MiniClusterExtension CLUSTER = new MiniClusterExtension(
             new MiniClusterResourceConfiguration.Builder().setNumberTaskManagers(1).setNumberSlotsPerTaskManager(4).build());
 
+    /** Together some 10 MB, far more than all network buffers between the steps hold: the source never comes to its end. */
     private static final int ROWS = 40_000;
+
+    private static final String PADDING = "x".repeat(200);
     private static final int CAPACITY = 50;
     /** Where the job's last step writes, for the test to see; by run. */
     private static final Map<String, Queue<String>> OUT = new ConcurrentHashMap<>();
@@ -73,15 +78,15 @@ class ProxyOutageTest {
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(settings);
         env.setParallelism(1);
         env.configure(settings);
-        DataStream<Event> events = env.fromSequence(0, ROWS - 1).uid("numbers").map(i -> Events.onTime(i, "v" + i)).returns(EventTypeInfo.INSTANCE);
+        DataStream<Event> events = env.fromSequence(0, ROWS - 1).uid("numbers").map(i -> Events.onTime(i, PADDING + i)).returns(EventTypeInfo.INSTANCE);
         DataStream<Event> one = Connector.proxy(events, "first", "first", 1, new ProxySettings("first", first.target()).capacity(CAPACITY, 1 << 20));
-        DataStream<Event> two = Connector.proxy(one.rebalance(), "second", "second", 1, new ProxySettings("second", second.target()).capacity(CAPACITY, 1 << 20));
+        DataStream<Event> two = Connector.proxy(one, "second", "second", 1, new ProxySettings("second", second.target()).capacity(CAPACITY, 1 << 20));
         two.map(new Collect(run)).returns(EventTypeInfo.INSTANCE).uid("collect").sinkTo(new DiscardingSink<>()).uid("sink");
         return env.executeAsync(run).getJobID();
     }
 
     private static Set<String> expected() {
-        return java.util.stream.IntStream.range(0, ROWS).mapToObj(i -> "v" + i + "!!").collect(Collectors.toCollection(TreeSet::new));
+        return java.util.stream.IntStream.range(0, ROWS).mapToObj(i -> PADDING + i + "!!").collect(Collectors.toCollection(TreeSet::new));
     }
 
     private static String checkpoint(MiniCluster cluster, JobID job) throws Exception {
@@ -97,8 +102,7 @@ class ProxyOutageTest {
         try (TestService first = TestService.started((s, call) -> call.ok());
                 TestService second = new TestService((s, call) -> call.ok())) { // away
             JobID job = start(cluster, "outage", null, first, second);
-            awaitStatus(cluster, job, JobStatus.RUNNING);
-            awaitStandstill(first);
+            awaitStandstill(cluster, job, first);
 
             checkpoint(cluster, job);
             checkpoint(cluster, job);
@@ -116,8 +120,7 @@ class ProxyOutageTest {
         try (TestService first = TestService.started((s, call) -> call.ok());
                 TestService second = new TestService((s, call) -> call.ok())) {
             JobID job = start(cluster, "before", null, first, second);
-            awaitStatus(cluster, job, JobStatus.RUNNING);
-            awaitStandstill(first);
+            awaitStandstill(cluster, job, first);
             String path = cluster.triggerCheckpoint(job, CheckpointType.FULL).thenApply(id -> retained(job)).get(20, TimeUnit.SECONDS);
             cluster.cancelJob(job).get();
             awaitStatus(cluster, job, JobStatus.CANCELED);
@@ -134,7 +137,15 @@ class ProxyOutageTest {
     }
 
     /** The first service is asked nothing more: everything behind it is full. */
-    private static void awaitStandstill(TestService first) throws Exception {
+    private static void awaitStandstill(MiniCluster cluster, JobID job, TestService first) throws Exception {
+        Conditions.await("all tasks run", () -> {
+            for (AccessExecutionVertex vertex : cluster.getExecutionGraph(job).get().getAllExecutionVertices()) {
+                if (vertex.getExecutionState() != ExecutionState.RUNNING) {
+                    return false;
+                }
+            }
+            return true;
+        });
         long[] seen = {-1, System.nanoTime()};
         Conditions.await("standstill", () -> {
             int requests = first.requests.size();
@@ -142,7 +153,7 @@ class ProxyOutageTest {
                 seen[0] = requests;
                 seen[1] = System.nanoTime();
             }
-            return requests > 0 && System.nanoTime() - seen[1] > TimeUnit.MILLISECONDS.toNanos(500);
+            return requests > 0 && System.nanoTime() - seen[1] > TimeUnit.SECONDS.toNanos(1);
         });
     }
 
