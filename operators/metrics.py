@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,8 +23,8 @@ class StageMetrics(Collector):
         self._serving = serving
 
     def collect(self) -> Iterator[Metric]:
-        build = GaugeMetricFamily("sluice_build_info", "Always 1", labels=["version", "python"])
-        build.add_metric(["0.1.0", platform.python_version()], 1)
+        build = GaugeMetricFamily("sluice_build_info", "1, with the version that runs", labels=["component", "version"])
+        build.add_metric(["operator", _version()], 1)
         yield build
         yield from self._counters()
         yield from self._gauges()
@@ -81,3 +82,11 @@ def buckets_of(histogram: Histogram) -> list[tuple[str, float]]:
     cumulative = np.concatenate([[0], np.cumsum(histogram.counts)])
     at = np.searchsorted(bounds, BUCKETS_S, "right")
     return [(str(bound), float(cumulative[n])) for bound, n in zip(BUCKETS_S, at, strict=True)] + [("+Inf", float(cumulative[-1]))]
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("sluice")
+    except PackageNotFoundError:
+        return "unknown"
