@@ -50,13 +50,21 @@ class SendQueueTest {
     }
 
     @Test
-    void aHintOfTheServiceMakesBatchesSmallerNotLarger() {
-        add(4, 5);
+    void aHintOfTheServiceMakesRowsGoSoonerNeverLater() {
         queue.hint(2);
-        assertEquals(2, queue.take(WINDOW, 5).length);
+        add(2, 5);
+        assertEquals(5, queue.dueNanos(1, WINDOW, 5));
         queue.hint(1000);
+        assertEquals(15, queue.dueNanos(1, WINDOW, 5));
+        add(2, 5);
+        assertEquals(5, queue.dueNanos(1, WINDOW, 5)); // the batch of the settings is full
+    }
+
+    @Test
+    void aNearlyUsedWindowIsNotFilledInDribbles() {
         add(4, 5);
-        assertEquals(4, queue.take(WINDOW, 5).length);
+        assertEquals(SendQueue.NEVER, queue.dueNanos(97, WINDOW, 5));
+        assertEquals(5, queue.dueNanos(96, WINDOW, 5));
     }
 
     @Test
