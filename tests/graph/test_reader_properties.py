@@ -155,7 +155,7 @@ def written(pipeline: Pipeline) -> str:
     return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(pipelines())
 def test_a_pipeline_written_and_read_back_is_the_same(pipeline):
     assert parse_pipeline(written(pipeline), "f") == pipeline
@@ -168,7 +168,7 @@ def test_every_pipeline_can_be_drawn_and_has_shares(pipeline):
     assert all(0 < share <= 1 or pipeline.stage(name).operator is None for name, share in deadline_shares(pipeline).items())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(pipelines(), st.data())
 def test_a_damaged_file_is_read_or_refused_with_a_line(pipeline, data):
     lines = written(pipeline).split("\n")

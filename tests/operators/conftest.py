@@ -1,4 +1,4 @@
-"""The examples' models, trained once for all tests of a run."""
+"""The examples' models, those that set-up has trained."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def digit_models(tmp_path_factory) -> Path:
-    """A repository that holds every variant of the model `digits`."""
+def digit_models() -> Path:
+    """The repository, which holds every variant of the model `digits`; what is missing or damaged is trained."""
+    from operators import repository
     from operators.training import train_all
 
-    root = tmp_path_factory.mktemp("models")
+    root = repository.default_root()
     train_all(root, say=lambda line: None)
     return root
 
