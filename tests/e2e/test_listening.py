@@ -5,6 +5,9 @@ import ipaddress
 import psutil
 import pytest
 
+from jobs.embedded.ports import answers
+from tests.e2e.feed import wait_for
+
 pytestmark = [pytest.mark.kafka, pytest.mark.flink]
 
 
@@ -22,6 +25,7 @@ def is_loopback(address):
 
 
 def test_every_process_listens_on_the_loopback_address_alone(stream):
+    wait_for(lambda: answers(stream.ports.sidecar_metrics), "the sidecar, which starts last, is up")
     sockets = {state.name: listening(state.pid) for state in stream.supervisor.states() if state.pid is not None}
     elsewhere = {name: [f"{address}:{port}" for address, port in of if not is_loopback(address)] for name, of in sockets.items()}
     assert {name: of for name, of in elsewhere.items() if of} == {}

@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.embedded.ports import answers
 from tests.e2e.feed import Feed, collect, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.flink]
@@ -88,6 +89,7 @@ def test_the_service_counts_rows_batches_and_times_of_each_stage(stream):
 
 def test_the_sidecar_counts_what_it_read_and_decided(stream):
     labels = {"pipeline": stream.pipeline.name, "stage": "answer"}
+    wait_for(lambda: answers(stream.ports.sidecar_metrics), "the sidecar, which starts last, is up")
     wait_for(lambda: value(scraped(stream.ports.sidecar_metrics), "sluice_autoscaler_decisions_total", **labels) > 0, "a decision")
     before = scraped(stream.ports.sidecar_metrics)
     assert_conventions(before)
