@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
+LARGEST = 65535
+PAIR_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,15 @@ def free_ports(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+def free_pair(but: Container[int]) -> int:
+    """The first of two ports in a row that nobody listens on, neither of them one of `but`."""
+    for _ in range(PAIR_TRIES):
+        (first,) = free_ports(1)
+        if first not in but and first + 1 not in but and first < LARGEST and not is_taken(first + 1):
+            return first
+    raise PortTaken(f"no two free ports in a row after {PAIR_TRIES} tries")
 
 
 def answers(number: int, host: str = HOST, timeout_s: float = 0.5) -> bool:

@@ -65,10 +65,12 @@ class Ports:
         ]
 
     def chosen(self) -> Ports:
-        """With a free port for each 0."""
+        """With a free port for each 0; Flink's metrics take two in a row."""
         names = [name for name in self.__dataclass_fields__ if getattr(self, name) == 0]
-        free = ports.free_ports(len(names) + 1)  # Flink's metrics take two in a row; the second is checked like any other
-        return replace(self, **dict(zip(names, free, strict=False)))
+        free = dict(zip(names, ports.free_ports(len(names)), strict=True))
+        if "flink_metrics" in free:
+            free["flink_metrics"] = ports.free_pair(set(free.values()))
+        return replace(self, **free)
 
 
 @dataclass(frozen=True, slots=True)
