@@ -29,6 +29,8 @@ OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", -1),
     ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 2000),  # proxies ping every 10 s to notice a service that hangs
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 PLATFORM = "sluice"
 COUNTERS = ("received", "in_flight", "waiting")
