@@ -147,5 +147,5 @@ def _latencies(bootstrap: str, sink: str, prefix: str, sent: dict[bytes, int], l
     until = time.monotonic() + limit_s
     start = prefix.encode() + b"-"
     while len(appended) < len(sent) and time.monotonic() < until:
-        appended = {record.key: record.timestamp for records in topics.read(bootstrap, sink) for record in records if record.key.startswith(start)}
+        topics.read(bootstrap, sink, lambda records: appended.update({r.key: r.timestamp for r in records if r.key.startswith(start)}))
     return Latencies([appended[event_id] - due if event_id in appended else INFINITE_MS for event_id, due in sent.items()])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as AioPartition
 from kafka import KafkaConsumer, TopicPartition
 
 POLL_S = 0.5
@@ -76,44 +77,46 @@ def watch(bootstrap: str, topic: str, *, ramp_s: float, steady_s: float, limit_s
         consumer.close()
 
 
-def read(bootstrap: str, topic: str, idle_s: float = 3.0) -> Iterator[list]:
-    """All records of a topic, a list at a time, until its end offsets as of now are reached."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_bytes=64 << 20,
-                             max_partition_fetch_bytes=16 << 20, max_poll_records=20_000)
-    try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        ends = consumer.end_offsets(partitions)
+def read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s: float = 5.0) -> None:
+    """Gives `take` all records of a topic, a list at a time, until its end offsets as of now are reached."""
+    asyncio.run(_read(bootstrap, topic, take, idle_s))
+
+
+async def _read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s: float) -> None:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_bytes=64 << 20,
+                                max_partition_fetch_bytes=4 << 20) as consumer:
+        partitions = [AioPartition(topic, number) for number in (0, 1)]
+        ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
-        consumer.seek_to_beginning()
+        await consumer.seek_to_beginning()
         last = time.monotonic()
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            batches = consumer.poll(timeout_ms=500)
-            if batches:
+        while time.monotonic() - last < idle_s:
+            for records in (await consumer.getmany(timeout_ms=200, max_records=10_000)).values():
                 last = time.monotonic()
-            elif time.monotonic() - last > idle_s:
+                take(records)
+            if all([await consumer.position(partition) >= ends[partition] for partition in partitions]):
                 return
-            yield from batches.values()
-    finally:
-        consumer.close()
 
 
 def verify(bootstrap: str, topic: str, count: int, expected: Callable[[int], bytes | None]) -> dict[str, int]:
     """Checks every record of the output: its id is one of the input's, its value is what it must be. Counts, all of them."""
     seen = np.zeros(count, np.uint32)
-    wrong_value = unknown_id = records_read = 0
-    for records in read(bootstrap, topic):
+    counts = dict.fromkeys(("records", "wrong_value", "unknown_id"), 0)
+
+    def take(records: list) -> None:
+        counts["records"] += len(records)
         for record in records:
-            records_read += 1
             number = int(record.key)
             if not 0 <= number < count:
-                unknown_id += 1
+                counts["unknown_id"] += 1
                 continue
             seen[number] += 1
             wanted = expected(number)
             if wanted is not None and record.value != wanted:
-                wrong_value += 1
-    return {"records": records_read, "distinct": int((seen > 0).sum()), "repeated": int((seen > 1).sum()),
-            "wrong_value": wrong_value, "unknown_id": unknown_id, "contiguous": int(_contiguous(seen))}
+                counts["wrong_value"] += 1
+
+    read(bootstrap, topic, take)
+    return {**counts, "distinct": int((seen > 0).sum()), "repeated": int((seen > 1).sum()), "contiguous": _contiguous(seen)}
 
 
 def _contiguous(seen: np.ndarray) -> int:
