@@ -288,7 +288,7 @@ def _failures(*kinds: type[Exception]) -> Iterator[None]:
 
     from jobs.broker import SettingsError
 
-    heard = _LastWarning()
+    heard = _Why()
     logging.getLogger("kafka").addHandler(heard)
     try:
         yield
@@ -302,16 +302,18 @@ def _failures(*kinds: type[Exception]) -> Iterator[None]:
         logging.getLogger("kafka").removeHandler(heard)
 
 
-class _LastWarning(logging.Handler):
-    """kafka-python's error for a connection that fails says only that it did; why is in its log."""
+class _Why(logging.Handler):
+    """kafka-python's error for a connection that fails says only that it did; why is in its log: the first reason, or that of a refused login."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "Unable to bootstrap" not in record.getMessage() and "failed" in record.getMessage():
-            self.text = [record.getMessage()]
+        said = record.getMessage()
+        is_first = "connection to" in said and not self.text
+        if is_first or "AuthenticationFailed" in said:
+            self.text = [said]
 
 
 def _settings(config: Path | None) -> ClientSettings:

@@ -121,21 +121,19 @@ def is_serving(bootstrap_servers: str, client: Mapping[str, object] | None = Non
 
 
 def create_topics(bootstrap_servers: str, topics: Iterable[NewTopic], client: Mapping[str, object] | None = None) -> list[str]:
-    """Creates those that are not there; the names of the ones it made."""
+    """Creates those that are not there, whoever else may be doing so; the names of the ones that were missing."""
     from kafka import KafkaAdminClient
+    from kafka.errors import TopicAlreadyExistsError
 
+    wanted = {t.name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": dict(t.config)} for t in topics}
     admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, **(client or {}))
     try:
-        there = set(admin.list_topics())
-        missing = {t.name: t for t in topics if t.name not in there}
-        if missing:
-            admin.create_topics(
-                {
-                    name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": dict(t.config)}
-                    for name, t in missing.items()
-                }
-            )
-        return list(missing)
+        missing = absent = wanted.keys() - set(admin.list_topics())
+        while absent:
+            with contextlib.suppress(TopicAlreadyExistsError):  # the others of the request are made all the same
+                admin.create_topics({name: wanted[name] for name in wanted if name in absent})
+            absent = wanted.keys() - set(admin.list_topics())
+        return [name for name in wanted if name in missing]
     finally:
         admin.close()
 
