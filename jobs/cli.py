@@ -255,7 +255,8 @@ def stop(
         _fail(error if error.status is not None else f"{error}; name the cluster with --flink HOST:PORT")
     except lifecycle.LifecycleError as error:
         _fail(error)
-    print(f"stopped {stopped.name} ({stopped.id}); start it again with --from {location}")
+    what = "drained, so nothing should start from its savepoint," if drain else "start it again with --from"
+    print(f"stopped {stopped.name} ({stopped.id}); {what} {location}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
