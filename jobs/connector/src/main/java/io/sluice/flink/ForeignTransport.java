@@ -147,17 +147,13 @@ final class ForeignTransport implements Transport {
         @Override
         public void onError(Throwable cause) {
             Status status = ((StatusRuntimeException) cause).getStatus();
-            listener.answered(calls, tryAgain(status.getCode()) ? Response.retry(request.id) : Response.error(request.id, status.toString()));
+            Response response = ForeignError.isAboutRows(status)
+                    ? Response.error(request.id, ForeignError.text(status))
+                    : Response.retry(request.id);
+            listener.answered(calls, response);
         }
 
         @Override
         public void onCompleted() {}
-
-        private static boolean tryAgain(Status.Code code) {
-            return switch (code) {
-                case UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, CANCELLED -> true;
-                default -> false;
-            };
-        }
     }
 }
