@@ -8,6 +8,12 @@ HERE = Path(__file__).parent
 FREE = Ports(*[0] * len(Ports.__dataclass_fields__))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on the shared machines come last: these run to the end of the session, and would slow down whatever came after."""
+    items.sort(key=lambda item: "stream" in getattr(item, "fixturenames", ()))
+
+
 def started(pipeline: Path, tmp_path_factory, **settings):
     """A machine on free ports, whose directory outlives a failure in pytest's own."""
     return machine(RunConfig(pipeline, ports=FREE, directory=tmp_path_factory.mktemp("machine"), **settings))
