@@ -91,8 +91,9 @@ class RunConfig:
     job_arguments: tuple[str, ...] = ()
 
 
-class Interrupted(Exception):
-    """A signal asked for an end before the run was under way, or a second time."""
+class Interrupted(BaseException):
+    """A signal asked for an end before the run was under way, or a second time. Not an Exception: a library that
+    catches those while it retries would swallow it."""
 
 
 class Running:
@@ -298,6 +299,8 @@ def run(config: RunConfig, say: Callable[[str], None] = print) -> int:
     try:
         prefix = f"{int(time.time() * 1000):x}"
         with stop.on_signals(), machine(config, say, prefix) as running:
+            if stop.asked:
+                raise Interrupted("a signal")
             told = _attended(config, running, prefix, stop, say)
             say("")
             for line in summary.lines(told, running.pipeline.slo_ms):
