@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
+from autoscaler.graph.routes import takers
 
 ORIGINAL = -1
 """Slot number of the source's value, which every event keeps anyway (dead letters need it)."""
@@ -75,7 +76,7 @@ def lay_out(pipeline: Pipeline) -> Dataflow:
 
 
 def _crossing(node: str, pipeline: Pipeline) -> Crossing | None:
-    following = [stage for stage in pipeline.stages if node in stage.after]
+    following = takers(pipeline.stages, node)
     if not following:
         return None
     routes = tuple(Route(stage.name, stage.when) for stage in following)
