@@ -60,7 +60,7 @@ class Streams:
         if foreign:
             proxy.foreign(self._foreign(stage))
         return DataStream(self._java.Connector.proxy(
-            events.rebalance()._j_data_stream, f"stage {stage.name}", f"stage-{stage.name}", stage.parallelism, proxy))
+            events._j_data_stream, f"stage {stage.name}", f"stage-{stage.name}", stage.parallelism, proxy))
 
     def _foreign(self, stage: Stage):
         model = stage.model or ForeignModel()
