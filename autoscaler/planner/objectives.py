@@ -67,7 +67,7 @@ class CheapestOfAccurate:
     step: float = 0.01
 
     def value(self, totals: Totals) -> tuple[float, ...]:
-        return (float(int(totals.accuracy / self.step + 1e-9)), -(totals.cost + totals.change), totals.accuracy)
+        return ((totals.accuracy / self.step + 1e-9) // 1, -(totals.cost + totals.change), totals.accuracy)
 
     def allows(self, totals: Totals) -> bool:
         return True
