@@ -7,9 +7,13 @@ with `dataclasses.replace`. Adding a policy is one import and one line here; the
 from __future__ import annotations
 
 from autoscaler.planner.model import Problem
+from autoscaler.policies.infadapter import InfAdapter, ms_plus
 from autoscaler.policies.policy import Policy, PolicySpec
 
-SPECS: tuple[PolicySpec, ...] = ()
+SPECS: tuple[PolicySpec, ...] = (
+    PolicySpec("infadapter", "InfAdapter: a set of variants at once, accuracy against cores", InfAdapter.of),
+    PolicySpec("ms_plus", "Model-Switching+: one variant at a time, InfAdapter's baseline", ms_plus),
+)
 
 POLICIES: dict[str, PolicySpec] = {spec.name: spec for spec in SPECS}
 
