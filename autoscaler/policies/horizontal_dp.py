@@ -18,10 +18,14 @@ import math
 from collections.abc import Callable, Mapping
 
 from autoscaler.planner.model import Option, Problem, Share, Sizing, StageModel
+from autoscaler.planner.queueing import Fill, FillWait
 from autoscaler.policies.latency_dp import NEAR, Way, cheapest, limit_of, steps_of, transform
 from autoscaler.policies.stage_rates import gains
 
 Price = Callable[[Option, int], float]
+
+PUBLISHED_SIZING = FillWait(Fill.EXPONENTIAL, headroom_sigmas=1.0, share=0.99, whole=True)
+"""Of the published experiments: one standard deviation of headroom, waits by the exponential form at 99 %, whole rows/s and ms."""
 
 
 def instances(option: Option, demand: float, stage: StageModel) -> int:

@@ -6,11 +6,45 @@ with `dataclasses.replace`. Adding a policy is one import and one line here; the
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 from autoscaler.planner.model import Problem
+from autoscaler.policies.fa2 import Fa2
+from autoscaler.policies.flink_autoscaler import FlinkAutoscaler
+from autoscaler.policies.horizontal_only import HorizontalOnly
+from autoscaler.policies.hpa import Hpa
 from autoscaler.policies.infadapter import InfAdapter, ms_plus
-from autoscaler.policies.policy import Policy, PolicySpec
+from autoscaler.policies.inferline import InferLine
+from autoscaler.policies.keda_lag import KedaLag
+from autoscaler.policies.policy import Levers, Policy, PolicySpec
+from autoscaler.policies.sponge import Fa2InSponge, Sponge
+from autoscaler.policies.static import Static
+from autoscaler.policies.themis import Themis
+from autoscaler.policies.vertical_only import VerticalOnly
+from autoscaler.policies.vpa import Vpa, VpaPlus
+
+_NONE = Levers(*[False] * len(fields(Levers)))
+_REPLICAS = replace(_NONE, horizontal=True)
+_REPLICAS_AND_BATCH = replace(_REPLICAS, batch=True)
+_SIZE = replace(_NONE, vertical=True)
+_SIZE_AND_BATCH = replace(_SIZE, batch=True)
+_BOTH_SCALES = replace(_SIZE_AND_BATCH, horizontal=True)
 
 SPECS: tuple[PolicySpec, ...] = (
+    PolicySpec("fa2", "FA2: fewest instances of one size, batches within the SLO", Fa2, _REPLICAS_AND_BATCH),
+    PolicySpec("themis", "Themis: resizes in place while the load grows, replicas when it does not", Themis, _BOTH_SCALES),
+    PolicySpec("horizontal_only", "FA2's plan with Themis' stabilisation", HorizontalOnly, _REPLICAS_AND_BATCH),
+    PolicySpec("vertical_only", "Themis' sizes and batches for instances provisioned for the peak", VerticalOnly, _SIZE_AND_BATCH),
+    PolicySpec("inferline", "InferLine-like: a greedy plan once, then replicas in proportion to the load", InferLine, _BOTH_SCALES),
+    PolicySpec("sponge", "Sponge: one instance, the smallest size that meets the events' remaining deadlines", Sponge, _SIZE_AND_BATCH),
+    PolicySpec("sponge_fa2", "FA2 as Sponge compares with it", Fa2InSponge, _REPLICAS_AND_BATCH),
+    PolicySpec("static", "what runs, or enough for a peak, for ever", Static, _NONE),
+    PolicySpec("hpa", "Kubernetes HorizontalPodAutoscaler on CPU use", Hpa, _REPLICAS),
+    PolicySpec("keda_lag", "KEDA on consumer lag", KedaLag, _REPLICAS),
+    PolicySpec("flink_autoscaler", "Flink's autoscaler (DS2): true processing rate against the target utilisation", FlinkAutoscaler,
+               replace(_REPLICAS, parallelism=True)),
+    PolicySpec("vpa", "Kubernetes VerticalPodAutoscaler", Vpa, _SIZE),
+    PolicySpec("vpa_plus", "VPA that starts the new size before it stops the old", VpaPlus, _SIZE),
     PolicySpec("infadapter", "InfAdapter: a set of variants at once, accuracy against cores", InfAdapter.of),
     PolicySpec("ms_plus", "Model-Switching+: one variant at a time, InfAdapter's baseline", ms_plus),
 )
