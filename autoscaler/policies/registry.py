@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from autoscaler.planner.model import Problem
+from autoscaler.policies.clipper import clipper_ha, clipper_ht
 from autoscaler.policies.fa2 import Fa2
 from autoscaler.policies.flink_autoscaler import FlinkAutoscaler
 from autoscaler.policies.horizontal_only import HorizontalOnly
 from autoscaler.policies.hpa import Hpa
+from autoscaler.policies.infaas import Infaas
 from autoscaler.policies.infadapter import InfAdapter, ms_plus
 from autoscaler.policies.inferline import InferLine
 from autoscaler.policies.keda_lag import KedaLag
 from autoscaler.policies.policy import Levers, Policy, PolicySpec
+from autoscaler.policies.proteus import proteus, sommelier
 from autoscaler.policies.sponge import Fa2InSponge, Sponge
 from autoscaler.policies.static import Static
 from autoscaler.policies.themis import Themis
@@ -47,6 +50,11 @@ SPECS: tuple[PolicySpec, ...] = (
     PolicySpec("vpa_plus", "VPA that starts the new size before it stops the old", VpaPlus, _SIZE),
     PolicySpec("infadapter", "InfAdapter: a set of variants at once, accuracy against cores", InfAdapter.of),
     PolicySpec("ms_plus", "Model-Switching+: one variant at a time, InfAdapter's baseline", ms_plus),
+    PolicySpec("proteus", "Proteus: which variant each device of a fixed cluster hosts, by an exact program", proteus),
+    PolicySpec("sommelier", "Sommelier-like: variants switched, each device keeps its family", sommelier),
+    PolicySpec("clipper_ha", "Clipper with the most accurate variants, placed once", clipper_ha),
+    PolicySpec("clipper_ht", "Clipper with the fastest variants, placed once", clipper_ht),
+    PolicySpec("infaas", "INFaaS-like: greedy steps in accuracy, family by family", Infaas.of),
 )
 
 POLICIES: dict[str, PolicySpec] = {spec.name: spec for spec in SPECS}
