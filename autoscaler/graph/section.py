@@ -1,4 +1,4 @@
-"""One mapping of a pipeline file, asked key by key for a value of the right kind.
+"""One mapping of a pipeline or profile file, asked key by key for a value of the right kind.
 
 A wrong value is reported and answered with the default, so that one reading finds every fault.
 """
@@ -69,6 +69,20 @@ class Section:
             value = {}
         return Section(self._report, self.place(key), value, known)
 
+    def sections(self, key: str, known: Iterable[str] | None = None) -> list[Section]:
+        """The mappings in the list under `key`; empty when it is absent or wrong."""
+        value = self._values.get(key, [])
+        if not isinstance(value, list) or (key in self._values and not value):
+            self.wrong(key, f"is {_show(value)}", "write a list of mappings")
+            value = []
+        found = []
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                found.append(Section(self._report, f"{self.place(key)}[{index}]", item, known))
+            else:
+                self.wrong(f"{key}[{index}]", f"is {_show(item)}", "write a mapping, {key: value}")
+        return found
+
     def text(self, key: str, default: str | None = None, *, form: re.Pattern[str] | None = None, mend: str = "") -> str | None:
         value = self._values.get(key, default)
         if key not in self._values or (isinstance(value, str) and value.strip() and (form is None or form.fullmatch(value))):
@@ -102,6 +116,15 @@ class Section:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 and (zero or value > 0):
             return float(value)
         self.wrong(key, f"is {_show(value)}", "use a number from 0 to 1" if zero else "use a number above 0 and up to 1")
+        return default
+
+    def number(self, key: str, default: float | None, *, zero: bool = True) -> float | None:
+        value = self._values.get(key, default)
+        if key not in self._values:
+            return default
+        if isinstance(value, int | float) and not isinstance(value, bool) and (value > 0 or (zero and value == 0)):
+            return float(value)
+        self.wrong(key, f"is {_show(value)}", "use a number from 0 on" if zero else "use a number above 0")
         return default
 
     def duration_ms(self, key: str, default_ms: float) -> float:
@@ -143,7 +166,7 @@ class Section:
             if key not in known:
                 meant = nearest(key, known)
                 mend = f"did you mean {meant}?" if meant else f"use {one_of(known)}"
-                self.wrong(key, "is not a key of the pipeline file", mend)
+                self.wrong(key, f"is not a key of the {self._report.kind} file", mend)
 
 
 def _show(value: object) -> str:

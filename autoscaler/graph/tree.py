@@ -28,12 +28,14 @@ class Report:
 
     lines   of each path in it
     broken  paths whose value could not even be made out, so that nothing more is to be said of them
+    kind    of file, which is also its first key
     """
 
     file: str
     lines: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     errors: list[PipelineError] = field(default_factory=list)
+    kind: str = "pipeline"
 
     def add(self, path: str, what: str, mend: str) -> None:
         """A fault at `path`, or at the nearest enclosing path that is in the file."""
@@ -52,13 +54,13 @@ class Report:
             raise PipelineErrors(self.errors)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, kind: str = "pipeline") -> str:
     """The file's text; PipelineErrors when it cannot be read, is too large or is not UTF-8."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_BYTES + 1)
     except OSError as error:
-        raise _unreadable(path, 1, f"the file cannot be read ({error.strerror})", "name a pipeline file") from error
+        raise _unreadable(path, 1, f"the file cannot be read ({error.strerror})", f"name a {kind} file") from error
     if len(raw) > LARGEST_BYTES:
         raise _unreadable(path, 1, "the file is larger than 1 MiB", "name a pipeline file")
     try:
@@ -85,7 +87,7 @@ def load(text: str, report: Report) -> dict[str, object]:
         report.add_at(line, "this is not YAML (a character that YAML forbids)", "remove it")
     report.raise_if_any()
     if not isinstance(root, yaml.MappingNode):
-        report.add_at(1, "the file holds no keys", "start with pipeline: NAME")
+        report.add_at(1, "the file holds no keys", f"start with {report.kind}: NAME")
         report.raise_if_any()
     value = _Unfolding(report).value(root, "")
     return value if isinstance(value, dict) else {}
