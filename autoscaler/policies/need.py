@@ -1,0 +1,91 @@
+"""What a pipeline must carry, and how soon: from the rates seen, the forecast, what waits, and what the events have already used of their SLO.
+
+    r[t]      events/s of the source in each past second, t = 1 the newest                      State.rates
+    m         mean of the newest w seconds; the newest alone in a surge, r[1] > m + 3 sqrt(m)    (present)
+    z(q)      quantile of the normal distribution
+    R         m + z(q) sqrt(m / w): the rate itself is not known better than so; that arrivals come at random is the sizing's affair
+    q         = u / (u + o), what one event/s too little costs (u) and one too much (o): the newsvendor's quantile   (newsvendor)
+    F         forecast of the horizon's highest rate at q                                        Forecast.at
+    B         rows that wait beyond those of a queue in order, r b / 2 S for a stage's rate r and S stages, in events of the source  (backlog)
+    T         s, catch-up time
+    rate      = max(R, F) + B / T                                                                (need)
+    budget b  ms = SLO - quantile q' of what the last window's events had used when they arrived (Sponge's cl, not its maximum: rows are
+              served by deadline, so a few pressed ones overtake the others)                     (budget)
+
+Sources: newsvendor: Arrow, Harris, Marschak, Optimal Inventory Policy, Econometrica 19(3), 1951. cl: Sponge, EuroMLSys'24, section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from autoscaler.planner.model import Problem
+from autoscaler.policies.policy import Forecast, State
+
+PRESENT_S = 3
+"""w. Long enough to be known to a quarter at 5 events/s, short enough to see a ramp."""
+SURGE_SIGMAS = 3.0
+LEAST_BUDGET = 0.05
+"""Share of the SLO below which no budget is planned for: such events are lost whatever runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """rate: events/s to carry within the horizon. now: events/s to carry at once. budget_ms: of the SLO. surge: the load jumps."""
+
+    rate: float
+    now: float
+    budget_ms: float
+    surge: bool = False
+
+
+def newsvendor(under: float, over: float) -> float:
+    """Quantile to provide for when one too little costs `under` and one too much costs `over`, both > 0."""
+    if not (under > 0 and over > 0):
+        raise ValueError(f"the prices of too little and too much are {under} and {over}; use numbers above 0")
+    return under / (under + over)
+
+
+def present(rates: Sequence[float], quantile: float) -> tuple[float, bool]:
+    """The rate there is, at a quantile of what it may be, and whether it jumps. 0 where nothing was seen."""
+    if not rates:
+        return 0.0, False
+    newest = rates[-PRESENT_S:]
+    mean = math.fsum(newest) / len(newest)
+    surge = rates[-1] > mean + SURGE_SIGMAS * math.sqrt(mean)
+    level, seconds = (rates[-1], 1) if surge else (mean, len(newest))
+    sigmas = NormalDist().inv_cdf(quantile) if 0 < quantile < 1 else 0.0
+    return max(0.0, level + sigmas * math.sqrt(level / seconds)), surge
+
+
+def backlog(problem: Problem, state: State, multiples: Mapping[str, float], budget_ms: float) -> float:
+    """Events of the source whose rows wait beyond what a queue in order holds; stages drain side by side, so the longest counts.
+
+    multiples: rows of each stage for one event of the source.
+    """
+    longest, lag = 0.0, 0
+    source = state.rates[-1] if state.rates else 0.0
+    for stage in problem.stages:
+        seen, rows = state.stages[stage.name], multiples[stage.name]
+        in_order = source * rows * budget_ms / 1000 / (2 * len(problem.stages))
+        if rows > 0:
+            longest = max(longest, (seen.queue - in_order) / rows)
+        lag += seen.lag
+    return longest + max(0.0, lag - source * budget_ms / 1000)
+
+
+def budget(slo_ms: float, spent_ms: Sequence[float], quantile: float) -> float:
+    """ms that the pipeline itself may take for the events to be in time at that quantile of what they have used before."""
+    if not spent_ms:
+        return slo_ms
+    ordered = sorted(spent_ms)
+    at = max(0, math.ceil(quantile * len(ordered)) - 1)
+    return max(LEAST_BUDGET * slo_ms, slo_ms - ordered[at])
+
+
+def expected(forecast: Forecast | None, quantile: float) -> float:
+    """The forecast at the quantile; 0 where there is none."""
+    return forecast.at(quantile) if forecast is not None and forecast.quantiles else 0.0

@@ -1,0 +1,210 @@
+"""Sluice's own policy: every lever at once, for what may come, at a price for every change.
+
+    need          rate and budget of the SLO: present rate, forecast at the newsvendor's quantile, backlog, what events have used   (`need`)
+    held          the worst need of the last `stabilization_s`: greatest rate, least budget
+    change(P)     price of the way from what runs to P, over `payback_s`: cold starts, loads, resizes           (`planner.switching`)
+    P(x)          best plan for need x, change included                                                          (`planner.frontier`)
+
+    1  P(need), when it differs from what runs in batch and cores only                     in place: fast both ways
+    2  else P(held)                                                                        up at once, down after `stabilization_s`
+    3  else P(need)                                                                        held asks for more than can be had
+    4  else what is left when not all can be had                                           (`shed`)
+    keep          what runs, when it does the same and P's value is not greater: P has paid for its change, so it gains within `payback_s`
+    bridge        while replicas of P start, those that are ready carry the load of the moment by faster variants, more cores, larger
+                  batches; P follows when it can carry it with the replicas it has                                (`bridge`)
+    parallelism   p' = ceil(rate / (utilization * true rate of a subtask)), and only up, when
+                  (p' * true rate - rate) * payback_s > rate * T_r: what the rescaled job gains outweighs what its stall T_r leaves behind
+
+Decides once a second; a caller that learns of a jump sooner asks sooner, nothing here counts calls.
+
+Where it breaks: the sizing's model of the wait is what a plan's promise rests on; parallelism never goes down by itself (a restart of the
+job to free a task slot has no price here); while a stage changes over between several variants it is bridged by one.
+
+Sources: two-stage actions: Themis, section 3 (arXiv 2407.14843); price of the stall: papers' mapping to Flink, none of them counts it;
+p': Kalavri et al., Three steps is all you need (DS2), OSDI'18.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from autoscaler.planner.evaluate import same
+from autoscaler.planner.frontier import plan
+from autoscaler.planner.model import Infeasible, Plan, Problem, Share
+from autoscaler.planner.standing import Standing, stand
+from autoscaler.planner.switching import ChangePrice, ChangeTimes
+from autoscaler.policies.bridge import bridged, needs_bridge
+from autoscaler.policies.levers import limit, unconditioned
+from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor, present
+from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
+from autoscaler.policies.shed import shed
+
+PRESSED = 0.95
+"""Quantile of what events have used of their SLO; beyond it they are few, and served first by their deadlines."""
+UTILIZATION = 0.7
+"""Of a proxy's subtasks; `job.autoscaler.utilization.target` of Flink's autoscaler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the policy uses of what it is told; each can be taken away, to see what it is worth."""
+
+    deadlines: bool = True
+    switching: bool = True
+    forecast: bool = True
+    uncertainty: bool = True
+    conditioned_rates: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Needs of the last `stabilization_s`, oldest first: (when in s, events/s, ms)."""
+
+    needs: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sluice:
+    """problem: the model, its rate is not read. times: what changes take, measured.
+
+    interval_s       between decisions
+    stabilization_s  nothing is taken away before the need was lower for so long
+    catch_up_s       to drain a backlog in
+    payback_s        a change must gain more than it costs within
+    shortage         price of one event/s too little, against 1 for one too much
+    """
+
+    problem: Problem
+    times: ChangeTimes = ChangeTimes()
+    levers: Levers = Levers()
+    knowledge: Knowledge = Knowledge()
+    interval_s: float = 1.0
+    stabilization_s: float = 10.0
+    catch_up_s: float = 10.0
+    payback_s: float = 60.0
+    shortage: float = 19.0
+    name: str = field(default="sluice", init=False)
+
+    def decide(self, state: State, forecast: Forecast, memory: Memory | None = None) -> Decision:
+        running = {stage.name: merged(state.stages[stage.name].pools) for stage in self.problem.stages}
+        problem = self._known(running)
+        need = self._need(problem, state, forecast, running)
+        recent = tuple(past for past in (memory or Memory()).needs if past[0] > state.now_s - self.stabilization_s)
+        needs = (*recent, (state.now_s, need.rate, need.budget_ms))
+        held = replace(need, rate=max(past[1] for past in needs), budget_ms=min(past[2] for past in needs))
+        chosen, reason = _chosen(problem, running, need, held)
+        shares, reason = self._reached(problem, state, running, need, chosen, reason)
+        targets = {}
+        for stage in chosen.stages:
+            parallelism = self._parallelism(state, stage.name, stage.rate)
+            if shares[stage.name] != running[stage.name] or parallelism is not None:
+                targets[stage.name] = Target(shares[stage.name], parallelism)
+        return Decision(targets, Memory(needs), f"{need.rate:.0f} events/s in {need.budget_ms:.0f} ms: {reason}", chosen)
+
+    def _known(self, running: Mapping[str, tuple[Share, ...]]) -> Problem:
+        """The problem as the policy may see and change it."""
+        problem = limit(self.problem, running, self.levers)
+        if not self.knowledge.conditioned_rates:
+            problem = unconditioned(problem, running)
+        price = ChangePrice(running, self.times, self.payback_s) if self.knowledge.switching else None
+        return replace(problem, switching=price)
+
+    def _need(self, problem: Problem, state: State, forecast: Forecast, running: Mapping[str, tuple[Share, ...]]) -> Need:
+        quantile = newsvendor(self.shortage, 1.0) if self.knowledge.uncertainty else 0.5
+        rate, surge = present(state.rates, quantile)
+        budget_ms = budget(problem.slo_ms, state.spent_ms, PRESSED) if self.knowledge.deadlines else problem.slo_ms
+        drain = backlog(problem, state, _multiples(problem, running), budget_ms) / self.catch_up_s
+        coming = expected(forecast, quantile) if self.knowledge.forecast else 0.0
+        return Need(max(rate, coming) + drain, rate + drain, budget_ms, surge)
+
+    def _reached(self, problem: Problem, state: State, running: Mapping[str, tuple[Share, ...]], need: Need, chosen: Plan,
+                 reason: str) -> tuple[dict[str, tuple[Share, ...]], str]:
+        """The plan's shares, or those of the bridge to it."""
+        wanted = {stage.name: stage.shares for stage in chosen.stages}
+        if not self.knowledge.switching:
+            return wanted, reason
+        ready = {name: sum(pool.ready for pool in stage.pools) for name, stage in state.stages.items()}
+        moment = _at(problem, need, need.now)
+        if not needs_bridge(moment, wanted, ready):
+            return wanted, reason
+        loads_sooner = self.times.load_s < self.times.cold_start_s
+        return bridged(moment, running, wanted, ready, loads_sooner), f"{reason}; bridged until replicas are ready"
+
+    def _parallelism(self, state: State, stage: str, rate: float) -> int | None:
+        seen = state.stages[stage]
+        if not self.levers.parallelism or not seen.true_rate:
+            return None
+        wanted = math.ceil(rate / (UTILIZATION * seen.true_rate) - 1e-9)
+        pays = (wanted * seen.true_rate - rate) * self.payback_s > rate * self.times.stall_s
+        return wanted if wanted > seen.parallelism and pays else None
+
+
+def merged(pools: tuple[Pool, ...]) -> tuple[Share, ...]:
+    """Pools as shares, one for each variant: while a variant changes over, its option is that of most of its replicas."""
+    found: dict[str, Share] = {}
+    most: dict[str, int] = {}
+    for pool in pools:
+        if pool.replicas == 0:
+            continue
+        name = pool.option.variant
+        before = found.get(name)
+        option = pool.option if before is None or pool.replicas > most[name] else before.option
+        most[name] = max(pool.replicas, most.get(name, 0))
+        found[name] = Share(option, pool.replicas + (before.replicas if before else 0), pool.share + (before.share if before else 0.0))
+    whole = math.fsum(share.share for share in found.values())
+    return tuple(found.values()) if same(whole, 1.0) or not whole else tuple(replace(share, share=share.share / whole) for share in found.values())
+
+
+def _chosen(problem: Problem, running: Mapping[str, tuple[Share, ...]], need: Need, held: Need) -> tuple[Plan, str]:
+    """Steps 1 to 4 and keep."""
+    here = _at(problem, need)
+    best = plan(here)
+    if isinstance(best, Plan) and _in_place(best, running):
+        return _kept_or(best, here, running, "in place")
+    if held.rate > need.rate or held.budget_ms < need.budget_ms:
+        there = _at(problem, held)
+        safe = plan(there)
+        if isinstance(safe, Plan):
+            return _kept_or(safe, there, running, "for the last seconds' need" if _in_place(safe, running) else "new plan")
+    if isinstance(best, Infeasible):
+        return shed(here, best, running)
+    return _kept_or(best, here, running, "new plan")
+
+
+def _kept_or(best: Plan, problem: Problem, running: Mapping[str, tuple[Share, ...]], reason: str) -> tuple[Plan, str]:
+    now = _standing(problem, running)
+    if now is not None and now.holds and not _greater(best.value, now.plan.value):
+        return now.plan, "as it runs"
+    return best, reason
+
+
+def _greater(value: tuple[float, ...], than: tuple[float, ...]) -> bool:
+    for mine, theirs in zip(value, than, strict=True):
+        if not same(mine, theirs):
+            return mine > theirs
+    return False
+
+
+def _standing(problem: Problem, running: Mapping[str, tuple[Share, ...]]) -> Standing | None:
+    return stand(problem, running) if all(running.values()) else None
+
+
+def _at(problem: Problem, need: Need, rate: float | None = None) -> Problem:
+    return replace(problem, rate=need.rate if rate is None else rate, slo_ms=need.budget_ms)
+
+
+def _in_place(best: Plan, running: Mapping[str, tuple[Share, ...]]) -> bool:
+    """Whether only batches and cores differ from what runs."""
+    return all(_footing(stage.shares) == _footing(running[stage.name]) for stage in best.stages)
+
+
+def _footing(shares: tuple[Share, ...]) -> set[tuple[str, str, int, float]]:
+    return {(share.option.variant, share.option.device, share.replicas, round(share.share, 9)) for share in shares}
+
+
+def _multiples(problem: Problem, running: Mapping[str, tuple[Share, ...]]) -> dict[str, float]:
+    """Rows of each stage for one event of the source, with the variants that run."""
+    assumed = {stage.name: running[stage.name] or (Share(stage.options[0], 1),) for stage in problem.stages}
+    return {stage.name: stage.rate for stage in stand(replace(problem, rate=1.0, switching=None), assumed).plan.stages}

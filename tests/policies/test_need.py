@@ -1,0 +1,65 @@
+"""What must be carried: rates, the newsvendor's quantile, backlog and budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoscaler.policies.need import backlog, budget, expected, newsvendor, present
+from autoscaler.policies.policy import Forecast, StageState, State
+from tests.policies.ladder import ladder
+
+
+def test_newsvendor():
+    assert newsvendor(19, 1) == pytest.approx(0.95)
+    assert newsvendor(1, 1) == 0.5
+
+
+@pytest.mark.parametrize("prices", [(0, 1), (1, 0), (-1, 1)])
+def test_a_price_must_be_above_zero(prices):
+    with pytest.raises(ValueError, match="above 0"):
+        newsvendor(*prices)
+
+
+def test_the_present_rate_is_the_mean_of_three_seconds_and_what_it_may_be():
+    assert present((500.0, 90.0, 100.0, 110.0), 0.5) == (pytest.approx(100.0), False)
+    assert present((90.0, 100.0, 110.0), 0.8413447) == (pytest.approx(100 + (100 / 3) ** 0.5, abs=1e-4), False)  # one sigma of the mean
+
+
+def test_in_a_surge_only_the_newest_second_counts():
+    rate, surge = present((100.0, 100.0, 200.0), 0.5)  # 200 > 133 + 3 * 11.5
+    assert (rate, surge) == (pytest.approx(200.0), True)
+
+
+def test_nothing_seen_is_no_load():
+    assert present((), 0.95) == (0.0, False)
+    assert present((0.0, 0.0), 0.95) == (0.0, False)
+
+
+def test_the_budget_is_what_the_pressed_events_have_left():
+    spent = [float(number) for number in range(1, 101)]
+    assert budget(1000.0, spent, 0.95) == 905.0
+    assert budget(1000.0, [], 0.95) == 1000.0
+    assert budget(1000.0, [5000.0], 0.95) == 50.0  # nothing runs in no time: those events are lost
+
+
+def state(rate: float, *stages: StageState) -> State:
+    return State(0.0, (rate,), {f"s{number}": stage for number, stage in enumerate(stages)})
+
+
+def test_a_queue_in_order_is_no_backlog():
+    # 100 events/s, 100 ms, one stage: 5 rows wait as they should
+    problem, one = ladder(), {"s0": 1.0}
+    assert backlog(problem, state(100.0, StageState((), queue=5)), one, 100.0) == 0.0
+    assert backlog(problem, state(100.0, StageState((), queue=25)), one, 100.0) == pytest.approx(20.0)
+
+
+def test_stages_drain_side_by_side_and_the_lag_comes_on_top():
+    problem = ladder(stages=2)
+    longest = backlog(problem, state(0.0, StageState((), queue=30, lag=7), StageState((), queue=90)), {"s0": 1.0, "s1": 3.0}, 100.0)
+    assert longest == pytest.approx(30 + 7)  # 90 rows of 3 an event are 30 events too
+
+
+def test_a_missing_forecast_expects_nothing():
+    assert expected(None, 0.9) == 0.0
+    assert expected(Forecast(10.0, {}), 0.9) == 0.0
+    assert expected(Forecast(10.0, {0.5: 10.0, 1.0: 20.0}), 0.75) == pytest.approx(15.0)
