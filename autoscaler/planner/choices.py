@@ -142,7 +142,7 @@ def _replica_counts(problem: Problem, stage: StageModel, option: Option, rate: f
         return []
     if not problem.sizing.falls_with_replicas():
         return [least]
-    shortest = _time_ms(problem, option, rate, stage.most)
+    shortest = math.ceil(option.latency_ms / problem.grid_ms - TOLERANCE) * problem.grid_ms  # no wait is below 0
     kept, below = [], math.inf
     for replicas in range(least, stage.most + 1):
         time_ms = _time_ms(problem, option, rate, replicas)

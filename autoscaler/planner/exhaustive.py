@@ -32,20 +32,20 @@ AT_ONCE = 2 ** 20
 
 def count(problem: Problem) -> int:
     """How many plans `solve` would look at."""
-    return sum(math.prod(len(found) for found in lists) for lists in _settled(problem, limit=10 ** 9))
+    return sum(math.prod(len(found) for found in lists) for lists in tables(problem, limit=10 ** 9))
 
 
 def solve(problem: Problem, limit: int = 10 ** 6) -> Plan | Infeasible:
     """The best plan, or Infeasible without its reasons. ValueError when there are more plans than `limit`."""
-    tables, plans = [], 0
-    for lists in _settled(problem, limit):
-        tables.append(lists)
+    seen, plans = [], 0
+    for lists in tables(problem, limit):
+        seen.append(lists)
         plans += math.prod(len(found) for found in lists)
         if plans > limit:
             raise ValueError(f"more than {limit:,} plans")
     best: tuple[tuple[float, ...], list[Choice]] | None = None
     stages = ordered(problem)
-    for lists in tables:
+    for lists in seen:
         for part in _parts(lists):
             found = _best_of(problem, stages, part)
             if found is not None and (best is None or better(found[0], best[0])):
@@ -63,7 +63,7 @@ def better(value: tuple[float, ...], than: tuple[float, ...]) -> bool:
     return False
 
 
-def _settled(problem: Problem, limit: int) -> Iterator[list[list[Choice]]]:
+def tables(problem: Problem, limit: int) -> Iterator[list[list[Choice]]]:
     """For every setting of the conditioning stages the choices of each stage, in order; settings in which one has none are left out.
     ValueError for more settings than `limit`."""
     stages, asked = ordered(problem), conditions(problem)

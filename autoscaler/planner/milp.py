@@ -21,6 +21,9 @@ Accuracy is linear for SUM and MEAN, and for PRODUCT after taking logarithms: A 
                         it: solve with the chord, halve the interval where the answer lies, drop what cannot be better (spatial
                         branch and bound on the one variable L), until bound and best are 1e-11 apart
 
+Presolve is off: that of HiGHS 1.12 calls plans best that are not, even on graphs of six stages (tests/planner/test_milp.py has one).
+`presolve` turns it on for who wants to know how fast HiGHS can be.
+
 HiGHS keeps rows and integrality to 1e-6 only. Rows that compare accuracies or prices are therefore given a little room, each answer is
 rounded and looked at exactly, and one that breaks the exact row is cut off by itself (sum of its x <= stages - 1). The objective is
 scaled so that HiGHS' absolute gap of 1e-6 is 1e-12 of the greatest coefficient. A choice that another one of the same stage, setting and
@@ -71,11 +74,12 @@ class _Row:
     most: float = math.inf
 
 
-def solve(problem: Problem, time_limit_s: float = 60.0, now: Callable[[], float] = lambda: 0.0) -> Plan | Infeasible | Unsolved:
+def solve(problem: Problem, time_limit_s: float = 60.0, now: Callable[[], float] = lambda: 0.0,
+          presolve: bool = False) -> Plan | Infeasible | Unsolved:
     """Best plan, proof that there is none (without its reasons), or neither within the limit. now: seconds of any clock, for the limit of
     all programs together; without one each program has the whole limit. ValueError for an objective it has no program for."""
     try:
-        program = _Program(problem, now, time_limit_s)
+        program = _Program(problem, now, time_limit_s, presolve)
         best = _best(problem, program)
     except _GivenUp as end:
         return Unsolved(str(end))
@@ -160,8 +164,8 @@ def _weighted_product(problem: Problem, program: _Program) -> dict[str, Choice] 
 class _Program:
     """Columns: the x of every stage, setting and choice, then the f of every stage. Each vector has shape (columns,)."""
 
-    def __init__(self, problem: Problem, now: Callable[[], float], time_limit_s: float) -> None:
-        self.problem, self._now, self._until_s = problem, now, now() + time_limit_s
+    def __init__(self, problem: Problem, now: Callable[[], float], time_limit_s: float, presolve: bool) -> None:
+        self.problem, self._now, self._until_s, self._presolve = problem, now, now() + time_limit_s, presolve
         self.stages = ordered(problem)
         self.asked = conditions(problem)
         self.columns = [(stage, setting, choice) for stage in self.stages for setting, choice in self._choices(stage)]
@@ -283,7 +287,7 @@ class _Program:
         if steps < 0:
             return None
         answer = highs(objective, integrality=is_choice.astype(int), bounds=Bounds(0.0, np.where(is_choice, 1.0, steps)),
-                       constraints=LinearConstraint(matrix, least, most), options={"time_limit": left_s, "mip_rel_gap": 0.0})
+                       constraints=LinearConstraint(matrix, least, most), options={"time_limit": left_s, "mip_rel_gap": 0.0, "presolve": self._presolve})
         if answer.status == 2:
             return None
         if answer.status != 0:
