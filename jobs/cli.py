@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ELSEWHERE = {
     "check": ("autoscaler.graph.cli", "Check a pipeline file and print its graph."),
+    "plan": ("autoscaler.planner.cli", "Plan every stage for a rate."),
+    "compare": ("autoscaler.planner.cli", "Compare where policies come to rest over a range of rates."),
+    "profile": ("operators.profile_cli", "Measure a pipeline's stages on this machine, for the planner."),
     "train": ("operators.train_cli", "Train the example models into the model repository."),
     "operator": ("operators.cli", "Serve a pipeline's operators, and what belongs to that."),
     "autoscaler": ("autoscaler.cli", "Run the autoscaler sidecar."),
@@ -32,7 +35,7 @@ ELSEWHERE = {
 PATIENCE_MS = 10_000
 """How long a command waits for brokers that do not answer."""
 SHORT_HELP = 120
-ORDER = ("run", "check", "train", "operator", "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
+ORDER = ("run", "check", "profile", "plan", "compare", "train", "operator", "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_show_locals": False, "rich_markup_mode": None}
 
