@@ -7,6 +7,7 @@
     then     hpa_behavior.py: recommendations of 300 s before a step down, limits on the change in 15 s, least .. most
     not known (u None): the share of time in batches stands in for it; nothing ready: no step
     more than the devices hold: cut as bounds.py says, as pods that stay pending
+    left out: --horizontal-pod-autoscaler-cpu-initialization-period and -initial-readiness-delay, which tell starting pods from ready ones
 
 Defaults as documented: sync period 15 s (--horizontal-pod-autoscaler-sync-period), tolerance 0.1 (--horizontal-pod-autoscaler-tolerance),
 target 80 % of the CPU request where an autoscaler names no metric (autoscaling/v2 API), no step while a metric is missing.

@@ -80,7 +80,7 @@ class Themis:
 
     def _vertical(self, state: State, now: Mapping[str, Share], rate: int) -> Decision:
         fixed = {name: Fixed(share.replicas, self._options(name, now)) for name, share in now.items()}
-        plan = hybrid(self.problem, rate, fixed, self.sizing)
+        plan = hybrid(replace(self.problem, strict=False), rate, fixed, self.sizing)  # <=, where the horizontal program has <
         words = f"vertical: sizes for {rate:g} events/s"
         if plan is None:
             plan = fastest(self.problem, rate, {name: of_stage.options for name, of_stage in fixed.items()}, self.sizing)

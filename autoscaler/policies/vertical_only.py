@@ -60,10 +60,11 @@ class VerticalOnly:
         return {name: Fixed(held[name][0].replicas, of_stage) for name, of_stage in options.items()}
 
     def _sizes(self, fixed: Mapping[str, Fixed], rate: int) -> tuple[dict[str, Share], str]:
-        plan = vertical(self.problem, rate, fixed, self.sizing)
+        loose = replace(self.problem, strict=False)  # <=, where the horizontal program has <
+        plan = vertical(loose, rate, fixed, self.sizing)
         if plan is not None:
             return plan, f"sizes for {rate:g} events/s"
-        found = largest_vertical(self.problem, rate, fixed, self.sizing)
+        found = largest_vertical(loose, rate, fixed, self.sizing)
         if found is not None:
             return found[1], f"{rate:g} events/s is more than these instances carry: the sizes for {found[0]}"
         plan = fastest(self.problem, rate, {name: of_stage.options for name, of_stage in fixed.items()}, self.sizing)
