@@ -17,9 +17,12 @@ from autoscaler.policies.hpa import Hpa
 from autoscaler.policies.infaas import Infaas
 from autoscaler.policies.infadapter import InfAdapter, ms_plus
 from autoscaler.policies.inferline import InferLine
+from autoscaler.policies.ipa import Ipa, fa2_high, fa2_low
 from autoscaler.policies.keda_lag import KedaLag
+from autoscaler.policies.loki import Loki
 from autoscaler.policies.policy import Levers, Policy, PolicySpec
 from autoscaler.policies.proteus import proteus, sommelier
+from autoscaler.policies.rim import rim
 from autoscaler.policies.sponge import Fa2InSponge, Sponge
 from autoscaler.policies.static import Static
 from autoscaler.policies.themis import Themis
@@ -32,6 +35,8 @@ _REPLICAS_AND_BATCH = replace(_REPLICAS, batch=True)
 _SIZE = replace(_NONE, vertical=True)
 _SIZE_AND_BATCH = replace(_SIZE, batch=True)
 _BOTH_SCALES = replace(_SIZE_AND_BATCH, horizontal=True)
+_VARIANTS_TOO = replace(_REPLICAS_AND_BATCH, variants=True)
+_DEVICES_TOO = replace(_VARIANTS_TOO, shares=True, devices=True)
 
 SPECS: tuple[PolicySpec, ...] = (
     PolicySpec("fa2", "FA2: fewest instances of one size, batches within the SLO", Fa2, _REPLICAS_AND_BATCH),
@@ -48,13 +53,18 @@ SPECS: tuple[PolicySpec, ...] = (
                replace(_REPLICAS, parallelism=True)),
     PolicySpec("vpa", "Kubernetes VerticalPodAutoscaler", Vpa, _SIZE),
     PolicySpec("vpa_plus", "VPA that starts the new size before it stops the old", VpaPlus, _SIZE),
-    PolicySpec("infadapter", "InfAdapter: a set of variants at once, accuracy against cores", InfAdapter.of),
-    PolicySpec("ms_plus", "Model-Switching+: one variant at a time, InfAdapter's baseline", ms_plus),
-    PolicySpec("proteus", "Proteus: which variant each device of a fixed cluster hosts, by an exact program", proteus),
-    PolicySpec("sommelier", "Sommelier-like: variants switched, each device keeps its family", sommelier),
-    PolicySpec("clipper_ha", "Clipper with the most accurate variants, placed once", clipper_ha),
-    PolicySpec("clipper_ht", "Clipper with the fastest variants, placed once", clipper_ht),
-    PolicySpec("infaas", "INFaaS-like: greedy steps in accuracy, family by family", Infaas.of),
+    PolicySpec("infadapter", "InfAdapter: a set of variants at once, accuracy against cores", InfAdapter.of, replace(_SIZE, variants=True, shares=True)),
+    PolicySpec("ms_plus", "Model-Switching+: one variant at a time, InfAdapter's baseline", ms_plus, replace(_SIZE, variants=True)),
+    PolicySpec("proteus", "Proteus: which variant each device of a fixed cluster hosts, by an exact program", proteus, _DEVICES_TOO),
+    PolicySpec("sommelier", "Sommelier-like: variants switched, each device keeps its family", sommelier, _DEVICES_TOO),
+    PolicySpec("clipper_ha", "Clipper with the most accurate variants, placed once", clipper_ha, _NONE),
+    PolicySpec("clipper_ht", "Clipper with the fastest variants, placed once", clipper_ht, _NONE),
+    PolicySpec("infaas", "INFaaS-like: greedy steps in accuracy, family by family", Infaas.of, _DEVICES_TOO),
+    PolicySpec("ipa", "IPA: variants, batches and replicas of a pipeline, accuracy against cores", Ipa, _VARIANTS_TOO),
+    PolicySpec("ipa_fa2_low", "IPA with the least accurate variants fixed", fa2_low, _REPLICAS_AND_BATCH),
+    PolicySpec("ipa_fa2_high", "IPA with the most accurate variants fixed", fa2_high, _REPLICAS_AND_BATCH),
+    PolicySpec("rim", "RIM: variants and batches for fixed replicas", rim, replace(_NONE, variants=True, batch=True)),
+    PolicySpec("loki", "Loki: a pipeline on a fixed cluster, hardware first, accuracy when that has run out", Loki, _DEVICES_TOO),
 )
 
 POLICIES: dict[str, PolicySpec] = {spec.name: spec for spec in SPECS}
