@@ -4,7 +4,8 @@
     faster at a price of a few cores; batches 1..64 in powers of two, cores 1, 2, 4, 8, at most 5 variants; rows/s 1000 b/l
 
 An instance's options are a random part of that table, as many as keep its plans within the wanted number. Problems come from here; the
-solvers under test take no part in making them: reachable latency, cost and accuracy are read off the oracles' lists of choices.
+solvers under test take no part in making them: reachable latency, cost and accuracy are read off the oracles' lists of choices, and
+most constraints that happen to leave no plan are drawn again until exhaustive search finds one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from autoscaler.planner import exhaustive
 from autoscaler.planner.choices import Choice, ordered
-from autoscaler.planner.model import AccuracyRule, GivenVariant, Objective, Option, Problem, RateTerm, Sizing, StageModel
+from autoscaler.planner.model import AccuracyRule, GivenVariant, Objective, Option, Plan, Problem, RateTerm, Sizing, StageModel
 from autoscaler.planner.objectives import CheapestOfAccurate, LeastCost, MostAccurate, Weighted
 from autoscaler.planner.queueing import Fill, FillWait, NoWait, ServiceWait
 
@@ -86,7 +87,12 @@ def generate(random: np.random.Generator, graph: GraphClass, aim: Aim, plans_mos
             lists = []
         plans = sum(math.prod(len(found) for found in of_setting) for of_setting in lists)
         if 0 < plans <= plans_most:
-            return Instance(graph, aim, pressure, _constrained(random, part, aim, pressure, lists), plans)
+            problem = _constrained(random, part, aim, pressure, lists)
+            for _ in range(0 if pressure is Pressure.IMPOSSIBLE or random.random() < 0.15 else 8):
+                if isinstance(exhaustive.solve(problem), Plan):
+                    break
+                problem = _constrained(random, part, aim, pressure, lists)
+            return Instance(graph, aim, pressure, problem, plans)
         if plans > plans_most or not lists:
             size *= 0.8
         if size < 1:
@@ -145,7 +151,7 @@ def _graph(random: np.random.Generator, graph: GraphClass, least: int = 2) -> Gr
             return _diamond(random, random.integers(max(3, least), STAGES + 1))
         case GraphClass.SERIES_PARALLEL:
             while True:
-                found = _composed(random, random.integers(4, STAGES + 1))
+                found = series_parallel(random, random.integers(4, STAGES + 1))
                 if sum(len(names) > 1 for names in found) and sum(len(names) == 0 for names in found) + sum(len(names) > 1 for names in found) > 1:
                     return found
         case GraphClass.GENERAL:
@@ -186,12 +192,12 @@ def _diamond(random: np.random.Generator, count: int) -> Graph:
     return tuple(after)
 
 
-def _composed(random: np.random.Generator, count: int) -> Graph:
-    """Two parts, one behind the other (every end of the first before every start of the second) or side by side."""
+def series_parallel(random: np.random.Generator, count: int) -> Graph:
+    """That many stages composed of two parts, one behind the other (every end of the first before every start of the second) or side by side."""
     if count == 1:
         return ((),)
     cut = int(random.integers(1, count))
-    first, second = _composed(random, cut), _composed(random, count - cut)
+    first, second = series_parallel(random, cut), series_parallel(random, count - cut)
     in_series = random.random() < 0.5
     ends = tuple(index for index in range(cut) if not any(index in names for names in first))
     return (*first, *(tuple(name + cut for name in names) if names or not in_series else ends for names in second))
@@ -219,15 +225,13 @@ def _problem(random: np.random.Generator, graph: GraphClass, after: Graph, sizin
                    grid_ms=float(random.choice([1.0, 5.0], p=[0.8, 0.2])), strict=bool(random.random() < 0.2))
 
 
-def _table(random: np.random.Generator, memory: bool) -> tuple[Option, ...]:
-    """Every variant, batch, and number of cores or GPU slot of a stage."""
+def stage_table(random: np.random.Generator, count: int, memory: bool = False, on_gpu: bool = False) -> tuple[Option, ...]:
+    """Every batch and number of cores, or a GPU slot, of that many variants of a stage."""
     found = []
-    count = int(random.integers(1, VARIANTS + 1))
     base = math.exp(random.uniform(math.log(2), math.log(20)))
     sizes = np.sort(np.exp(random.uniform(0, math.log(6), count)))
     accuracies = np.round(np.sort(random.uniform(0.55, 0.99, count)), int(random.choice([2, 4])))
     faster, gpu_price = random.uniform(3, 10), float(np.round(random.uniform(4, 9), 1))
-    on_gpu = random.random() < 0.6
     for variant, (size, accuracy) in enumerate(zip(sizes, accuracies, strict=True)):
         alpha, beta, gamma, zeta = base * size * np.array([1.0, 0.2, 0.2, 0.1]) * random.uniform(0.5, 1.5, 4)
         memory_gb = float(np.round(0.3 * size + 0.2, 1)) if memory else 0.0
@@ -238,6 +242,10 @@ def _table(random: np.random.Generator, memory: bool) -> tuple[Option, ...]:
                 found.append(_option(f"m{variant}", batch, 1, (alpha * batch / 4 + beta * batch / 2) / faster * 2 + zeta + 1, accuracy, gpu_price,
                                      "gpu", memory_gb))
     return tuple(found)
+
+
+def _table(random: np.random.Generator, memory: bool) -> tuple[Option, ...]:
+    return stage_table(random, int(random.integers(1, VARIANTS + 1)), memory, on_gpu=bool(random.random() < 0.6))
 
 
 def _option(variant: str, batch: int, units: int, latency_ms: float, accuracy: float, cost: float, device: str, memory_gb: float) -> Option:
