@@ -117,7 +117,7 @@ def task_manager(config: ClusterConfig, index: int = 0, stop_rank: int = 50) -> 
     return Child(
         name=name,
         argv=(
-            *_java(config, name, config.heap_mb + 128, ("-XX:MaxMetaspaceSize=256m", "-XX:MaxDirectMemorySize=640m", "-XX:+UseG1GC")),
+            *_java(config, name, config.heap_mb + 128, ("-XX:MaxMetaspaceSize=256m", "-XX:MaxDirectMemorySize=640m", "-XX:+UseParallelGC")),
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             "--configDir",
             str(config.directory / "conf"),

@@ -33,3 +33,9 @@ def test_a_slower_operator_is_noticed():
     before = [(rows, 0.001 * rows) for rows in (1, 2, 4, 8) * 20]
     after = [(rows, 0.010 * rows) for rows in (1, 2, 4, 8) * 40]
     assert learned(*before, *after).of(4) == pytest.approx(0.04, rel=0.1)
+
+
+def test_what_large_batches_took_outlives_a_spell_of_single_rows():
+    large = [(rows, 0.002 + 0.0001 * rows) for rows in (64, 32) * 20]
+    single = [(1, 0.0021)] * 2000
+    assert learned(*large, *single).of(64) == pytest.approx(0.0084, rel=0.1)
