@@ -3,7 +3,8 @@
     for each variant    one process, started with one core: cold start = process to ready, load = that less the cold start of an empty operator
     for each cores      resized in place, 1 .. what this machine has: resize = change and one row, less a row's median time
     for each batch      powers of two up to batch.max, and batch.max: WARM batches unmeasured, then batches back to back for `seconds`,
-                        at least `least`; ms from sending to answer, rows/s over the whole time, memory resident afterwards
+                        at least `least` of them unless that takes `longest` seconds; ms from sending to answer, rows/s over the whole
+                        time, memory resident afterwards
     that, `rounds` times over; of each batch size the round with the least mean counts. What other work on the machine disturbs is so
     measured again instead of being taken for the operator's; disturbances that last as long as all rounds are not seen through.
 
@@ -33,6 +34,7 @@ from operators.serving import open_variant
 from operators.wire import AnswerFrame, Kind
 
 WARM = 3
+FEWEST = 5  # batches of a point, however long they take
 SEED = 1
 EMPTY = {"operator": "operators.echo:Echo", "name": "echo", "accuracy": 1.0, "options": {}, "version": None, "repository": "", "cores": 1}
 READY_TIMEOUT_S = 120.0
@@ -44,10 +46,11 @@ class ProfilingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """seconds, least: of each round of a point, time and batches. most_cores: None = all that this process may use."""
+    """seconds, least, longest: of each round of a point, time, batches and time at most. most_cores: None = all that this process may use."""
 
     seconds: float = 0.3
     least: int = 100
+    longest: float = 2.0
     rounds: int = 5
     starts: int = 3
     most_cores: int | None = None
@@ -228,10 +231,11 @@ async def _point(subject: Subject, batch: int, cores: int, rows: list[bytes], ef
         await subject.batch(encoded, batch)
     took_ms: list[float] = []
     began = time.perf_counter()
-    while len(took_ms) < effort.least or time.perf_counter() - began < effort.seconds:
+    while (elapsed_s := time.perf_counter() - began) < effort.seconds or len(took_ms) < effort.least:
+        if elapsed_s > effort.longest and len(took_ms) >= FEWEST:
+            break
         sent = time.perf_counter()
         await subject.batch(drawn[len(took_ms) % len(drawn)], batch)
         took_ms.append((time.perf_counter() - sent) * 1000)
-    elapsed_s = time.perf_counter() - began
     p50_ms, p99_ms = np.quantile(took_ms, [0.5, 0.99]).tolist()
     return Point(batch, cores, float(np.mean(took_ms)), p50_ms, p99_ms, batch * len(took_ms) / elapsed_s, subject.memory_mb())
