@@ -31,23 +31,21 @@ from autoscaler.planner.solve import additive, exceeded
 from autoscaler.planner.thinning import Thinning
 from autoscaler.planner.work import TooMuch, Work
 
-WORK = 1e9
-"""Of each search."""
 SETTINGS = 200
 """Combinations of mixes that a search may begin with."""
-LABELS = (2000, 400, 60)
-FIXED = (64, 16, 4, 2, 1)
+EFFORTS = ((2000, 64), (2000, 8), (400, 8), (400, 2), (60, 2), (60, 1))
+"""(labels, labels of each fixed arc) of one search after another, until its work fits."""
 ROUNDS = 3
 
 
-def plan(problem: Problem, graph: Graph) -> Plan | Infeasible:
-    """Infeasible without its reasons, `proven` where even the bound has no plan."""
+def plan(problem: Problem, graph: Graph, work: float) -> Plan | Infeasible:
+    """work: of each search. Infeasible without its reasons, `proven` where even the bound has no plan."""
     if last_tick(problem) < 0:
         return Infeasible(())
-    bound = _bound(problem)
+    bound = _bound(problem, work)
     if bound is None:
         return Infeasible(())
-    found = _plan(problem, graph)
+    found = _plan(problem, graph, work)
     if found is None:
         return Infeasible((), proven=False)
     return replace(found, exact=False, gap=max(0.0, bound - found.value[0]))
@@ -55,16 +53,15 @@ def plan(problem: Problem, graph: Graph) -> Plan | Infeasible:
 
 def _efforts(work: float) -> list[tuple[int, int, Work]]:
     """Labels, labels of a fixed arc, and the work it may take; the last may take any."""
-    pairs = sorted(itertools.product(LABELS, FIXED), key=lambda pair: -pair[0] * pair[1] ** 2)
-    return [(labels, fixed, Work(work if index + 1 < len(pairs) else math.inf)) for index, (labels, fixed) in enumerate(pairs)]
+    return [(labels, fixed, Work(work if effort < len(EFFORTS) else math.inf)) for effort, (labels, fixed) in enumerate(EFFORTS, 1)]
 
 
-def _bound(problem: Problem) -> float | None:
+def _bound(problem: Problem, allowed: float) -> float | None:
     """Value, in the first component, that no plan exceeds; None where there can be no plan."""
     loose = _loosened(problem)
     graph = Graph(loose)
     aim = aim_of(loose)
-    for labels, fixed, work in _efforts(WORK):
+    for labels, fixed, work in _efforts(allowed):
         try:
             search = Search(graph, aim, last_tick(loose), work, thin=Thinning(labels, merge=True) if len(aim.components) > 1 else None,
                             thin_fixed=Thinning(fixed, merge=True))
@@ -127,15 +124,15 @@ def _loose_stage(stage: StageModel, left: frozenset[str], conditions: Conditions
     return replace(stage, rates=terms, accuracy_given=None, options=options)
 
 
-def _plan(problem: Problem, graph: Graph) -> Plan | None:
+def _plan(problem: Problem, graph: Graph, work: float) -> Plan | None:
     origins = graph.conditions.origins
-    found = _best([_tried(problem, graph, domains) for domains in _starts(graph)])
+    found = _best([_tried(problem, graph, domains, work) for domains in _starts(graph)])
     for _ in range(ROUNDS if found is not None else 0):
         before = found
         for origin in origins:
             setting = _setting(graph, found)
             domains = {name: [mix] for name, mix in setting.items()} | {origin: _some(graph, origin, setting[origin])}
-            found = _best([found, _tried(problem, graph, domains)])
+            found = _best([found, _tried(problem, graph, domains, work)])
         if found.value == before.value:
             break
     return found
@@ -178,10 +175,10 @@ def _setting(graph: Graph, found: Plan) -> dict[str, Mix]:
             for origin in graph.conditions.origins}
 
 
-def _tried(problem: Problem, graph: Graph, domains: Mapping[str, Sequence[Mix]]) -> Plan | None:
+def _tried(problem: Problem, graph: Graph, domains: Mapping[str, Sequence[Mix]], allowed: float) -> Plan | None:
     """The best plan with these mixes among labels few enough to go through."""
     aim, kinds = aim_of(problem), ()
-    efforts = _efforts(WORK)
+    efforts = _efforts(allowed)
     while efforts:
         labels, fixed, work = efforts[0]
         try:

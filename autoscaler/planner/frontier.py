@@ -38,12 +38,15 @@ def plan(problem: Problem) -> Plan | Infeasible:
 
 
 def attempt(problem: Problem, work: float = WORK) -> Plan | Infeasible:
-    """As `plan`, but an infeasible problem is not explained, which takes many times as long as finding it so. work: of the exact search."""
+    """As `plan`, but an infeasible problem is not explained, which takes many times as long as finding it so.
+
+    work: that the exact search may take, in counted array steps; what may follow it takes some times as much.
+    """
     if not problem.stages:
         raise ValueError("a problem without stages")
     graph = Graph(problem)
     try:
         found = exact(problem, graph, Work(work))
     except TooMuch:
-        return anytime.plan(problem, graph)
+        return anytime.plan(problem, graph, work / 8)
     return Infeasible(()) if found is None else found

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from autoscaler.planner.model import StageModel
 
@@ -200,8 +202,20 @@ class Network:
         return arc
 
 
+class Order(NamedTuple):
+    """A stage, as far as the graph goes."""
+
+    name: str
+    after: tuple[str, ...]
+
+
 def steps(stages: Sequence[StageModel], sizes: Sequence[float]) -> Steps:
     """sizes: about how many labels each stage has. ValueError for an unknown stage or a circle."""
+    return _steps(tuple(Order(stage.name, stage.after) for stage in stages), tuple(sizes))
+
+
+@lru_cache(maxsize=64)
+def _steps(stages: tuple[Order, ...], sizes: tuple[float, ...]) -> Steps:
     network = _network(stages, sizes)
     network.reduce()
     _modules(network)
@@ -290,7 +304,7 @@ def _greedy(network: Network) -> tuple[Network, int]:
     return network, fixed
 
 
-def _network(stages: Sequence[StageModel], sizes: Sequence[float]) -> Network:
+def _network(stages: Sequence[Order], sizes: Sequence[float]) -> Network:
     before = _direct(stages)
     behind: list[set[int]] = [set() for _ in stages]
     for number, names in enumerate(before):
@@ -312,12 +326,12 @@ def _network(stages: Sequence[StageModel], sizes: Sequence[float]) -> Network:
     return Network(ends, {arc: float(sizes[arc]) if arc < len(stages) else 1.0 for arc in ends}, frozenset(empty))
 
 
-def ordered(stages: Sequence[StageModel]) -> list[int]:
+def ordered(stages: Sequence[StageModel | Order]) -> list[int]:
     """Each stage behind those it comes after. ValueError for an unknown stage or a circle."""
     return _ordered(stages, _named(stages))
 
 
-def _named(stages: Sequence[StageModel]) -> list[set[int]]:
+def _named(stages: Sequence[StageModel | Order]) -> list[set[int]]:
     place = {stage.name: number for number, stage in enumerate(stages)}
     for stage in stages:
         if unknown := [name for name in stage.after if name not in place]:
@@ -325,7 +339,7 @@ def _named(stages: Sequence[StageModel]) -> list[set[int]]:
     return [{place[name] for name in stage.after} for stage in stages]
 
 
-def _direct(stages: Sequence[StageModel]) -> list[set[int]]:
+def _direct(stages: Sequence[Order]) -> list[set[int]]:
     """For each stage those right before it, without those that another of them comes after anyway."""
     named = _named(stages)
     order = _ordered(stages, named)
@@ -336,7 +350,7 @@ def _direct(stages: Sequence[StageModel]) -> list[set[int]]:
     return [{other for other in named[number] if not any(other in earlier[third] for third in named[number])} for number in range(len(stages))]
 
 
-def _ordered(stages: Sequence[StageModel], before: Sequence[set[int]]) -> list[int]:
+def _ordered(stages: Sequence[StageModel | Order], before: Sequence[set[int]]) -> list[int]:
     missing = [len(others) for others in before]
     behind: list[list[int]] = [[] for _ in stages]
     for number, others in enumerate(before):
