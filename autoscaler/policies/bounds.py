@@ -47,6 +47,11 @@ def exceeded(problem: Problem, shares: Mapping[str, tuple[Share, ...]]) -> str |
     return None
 
 
+def no_room(problem: Problem, shares: Mapping[str, tuple[Share, ...]]) -> bool:
+    """Whether these are more than the devices hold, or some stage's more than its most; for sizes of one variant side by side."""
+    return exceeded(problem, shares) is not None or any(_count(of_stage) > problem.stage(name).most for name, of_stage in shares.items())
+
+
 def _clamped(stage: StageModel, shares: tuple[Share, ...]) -> tuple[Share, ...]:
     return tuple(replace(share, replicas=min(max(share.replicas, stage.least), stage.most)) for share in shares)
 

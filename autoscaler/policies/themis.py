@@ -9,7 +9,8 @@
     horizontal  if (not growing and rps < tp) or some stage is at Cmax already
         plan    horizontal_dp with instances of the smallest size (by Amdahl's law they carry most per core), price sum of n cost
         scale-in (no stage grows, some shrinks): waits for `scale_in_steps` decisions in a row that ask for it
-        a stage whose instances shrink gets one more of them, for stability; the actuator starts new ones before it shrinks the others
+        a stage whose instances shrink gets one more of them, for stability; where it gets more than it has, the new ones start at
+        the small size beside the others, which shrink when those are ready (or grow, when the load turns out to grow: vertical)
     vertical    otherwise
         plan    vertical_dp with the instances there are, sum of cores least; too little: its hybrid step
         c       max(c of the plan, c now): sizes never fall here; the batch is the plan's, at that size
@@ -29,11 +30,11 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from autoscaler.planner.model import Option, Problem, Share, Sizing
-from autoscaler.policies.bounds import within
+from autoscaler.policies.bounds import no_room, within
 from autoscaler.policies.fa2 import carried, fastest, fixed_sizes
 from autoscaler.policies.horizontal_dp import PUBLISHED_SIZING
 from autoscaler.policies.observed import at_work, recent_rate
-from autoscaler.policies.policy import Decision, Forecast, State, Target, running
+from autoscaler.policies.policy import Decision, Forecast, StageState, State, Target, running
 from autoscaler.policies.sizes import like, smallest
 from autoscaler.policies.stabilization import counted, is_scale_in
 from autoscaler.policies.stage_rates import gains
@@ -41,9 +42,28 @@ from autoscaler.policies.vertical_dp import Fixed, hybrid
 
 
 @dataclass(frozen=True, slots=True)
+class ThemisMemory:
+    """steps: decisions in a row that asked for a scale-in. coming: by stage, the new instances that the others wait for."""
+
+    steps: int = 0
+    coming: Mapping[str, Coming] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """new: small instances, started or not. then: what runs once they are ready."""
+
+    new: int
+    then: Share
+
+    def is_ready(self, stage: StageState) -> bool:
+        return sum(pool.ready for pool in stage.pools if pool.option.units == self.then.option.units) >= self.new
+
+
+@dataclass(frozen=True, slots=True)
 class Themis:
-    """memory: decisions in a row that asked for a scale-in. variants: by stage, an option of the variant and device it shall run where
-    nothing runs yet; the cheapest option's for a stage it does not name."""
+    """variants: by stage, an option of the variant and device it shall run where nothing runs yet; the cheapest option's for a stage it
+    does not name. memory: a ThemisMemory."""
 
     problem: Problem
     interval_s: float = 0.5
@@ -56,16 +76,17 @@ class Themis:
     name: ClassVar[str] = "themis"
 
     def decide(self, state: State, forecast: Forecast, memory: object = None) -> Decision:
-        steps = memory if isinstance(memory, int) else 0
-        now = at_work(self.problem, state)
+        known = memory if isinstance(memory, ThemisMemory) else ThemisMemory()
+        now = instances_now(self.problem, state)
         rate = recent_rate(state, forecast, self.window_s)
         if len(now) < len(self.problem.stages):
             return self._horizontal(state, now, rate, 0)
-        carries = throughput(self.problem, now)
-        growing = exceeds(forecast, rate, carries) > self.surge_threshold
-        at_most = any(share.option.units >= self._options(name, now)[-1].units for name, share in now.items())
-        if (not growing and rate < carries) or at_most:
-            return self._horizontal(state, now, rate, steps)
+        carries = throughput(self.problem, running(self.problem, state))
+        settled = exceeds(forecast, rate, carries) <= self.surge_threshold and rate < carries
+        if settled and known.coming:
+            return self._shrunk(state, known)
+        if settled or any(share.option.units >= self._options(name, now)[-1].units for name, share in now.items()):
+            return self._horizontal(state, now, rate, known.steps)
         return self._vertical(state, now, rate)
 
     def _horizontal(self, state: State, now: Mapping[str, Share], rate: int, steps: int) -> Decision:
@@ -73,10 +94,26 @@ class Themis:
         plan, words = carried(self.problem, rate, options, self.sizing)
         wait, steps = counted(is_scale_in(plan, now), steps, self.scale_in_steps)
         if wait:
-            return Decision({}, steps, f"horizontal: {words}; scale-in waits, step {steps} of {self.scale_in_steps}")
-        plan = {name: replace(share, replicas=share.replicas + self.spare_instances)
-                if name in now and share.option.units < now[name].option.units else share for name, share in plan.items()}
-        return self._decision(state, plan, steps, f"horizontal: {words}")
+            return Decision({}, ThemisMemory(steps), f"horizontal: {words}; scale-in waits, step {steps} of {self.scale_in_steps}")
+        targets, coming = {}, {}
+        for name, share in plan.items():
+            large = tuple(Share(pool.option, pool.replicas) for pool in state.stages[name].pools
+                          if pool.replicas and pool.option.units > share.option.units)
+            then = replace(share, replicas=share.replicas + self.spare_instances) if large else share
+            coming[name] = Coming(then.replicas - sum(each.replicas for each in large), then)
+            targets[name] = (then,) if coming[name].is_ready(state.stages[name]) else beside(*large, replace(then, replicas=coming[name].new))
+        if no_room(self.problem, targets):  # for both sizes side by side
+            targets = {name: (each.then,) for name, each in coming.items()}
+        coming = {name: each for name, each in coming.items() if len(targets[name]) > 1}
+        return self._decision(state, targets, ThemisMemory(steps, coming), f"horizontal: {words}")
+
+    def _shrunk(self, state: State, known: ThemisMemory) -> Decision:
+        """The others shrink when all new instances are ready."""
+        waits = [f"{name} for {coming.new}" for name, coming in known.coming.items() if not coming.is_ready(state.stages[name])]
+        if waits:
+            return Decision({}, known, f"horizontal: waits for new instances, {', '.join(waits)}")
+        return self._decision(state, {name: (coming.then,) for name, coming in known.coming.items()}, ThemisMemory(known.steps),
+                              f"horizontal: new instances are ready, {', '.join(known.coming)} shrinks")
 
     def _vertical(self, state: State, now: Mapping[str, Share], rate: int) -> Decision:
         fixed = {name: Fixed(share.replicas, self._options(name, now)) for name, share in now.items()}
@@ -85,8 +122,8 @@ class Themis:
         if plan is None:
             plan = fastest(self.problem, rate, {name: of_stage.options for name, of_stage in fixed.items()}, self.sizing)
             words = f"vertical: no sizes meet {self.problem.slo_ms:g} ms at any rate: the fastest options"
-        never_down = {name: replace(share, option=self._no_smaller(name, share.option, now[name].option)) for name, share in plan.items()}
-        return self._decision(state, never_down, 0, words)
+        never_down = {name: (replace(share, option=self._no_smaller(name, share.option, now[name].option)),) for name, share in plan.items()}
+        return self._decision(state, never_down, ThemisMemory(), words)
 
     def _options(self, name: str, now: Mapping[str, Share]) -> tuple[Option, ...]:
         return like(self.problem.stage(name), now[name].option if name in now else self.variants[name])
@@ -96,15 +133,32 @@ class Themis:
         same_batch = [option for option in like(self.problem.stage(name), planned) if option.batch == planned.batch]
         return next((option for option in same_batch if option.units == max(planned.units, current.units)), planned)
 
-    def _decision(self, state: State, plan: Mapping[str, Share], steps: int, words: str) -> Decision:
-        targets = within(self.problem, {name: (share,) for name, share in plan.items()}, running(self.problem, state))
-        return Decision({name: Target(shares) for name, shares in targets.items()}, steps, words)
+    def _decision(self, state: State, wanted: Mapping[str, tuple[Share, ...]], memory: ThemisMemory, words: str) -> Decision:
+        targets = within(self.problem, wanted, running(self.problem, state))
+        return Decision({name: Target(shares) for name, shares in targets.items()}, memory, words)
 
 
-def throughput(problem: Problem, now: Mapping[str, Share]) -> float:
+def instances_now(problem: Problem, state: State) -> dict[str, Share]:
+    """By stage the largest size that its main variant runs at, and all its instances; no entry where nothing runs."""
+    found = {}
+    for name, share in at_work(problem, state).items():
+        pools = [pool for pool in state.stages[name].pools if (pool.option.variant, pool.option.device) == (share.option.variant, share.option.device)]
+        found[name] = Share(max((pool.option for pool in pools if pool.replicas), key=lambda option: option.units),
+                            sum(pool.replicas for pool in pools))
+    return found
+
+
+def beside(*shares: Share) -> tuple[Share, ...]:
+    """Each with the part of the rows that it can carry."""
+    capacity = sum(share.replicas * share.option.throughput for share in shares)
+    return tuple(replace(share, share=share.replicas * share.option.throughput / capacity) for share in shares)
+
+
+def throughput(problem: Problem, runs: Mapping[str, tuple[Share, ...]]) -> float:
     """Events/s of the source that what runs carries."""
-    at_each = gains(problem, {name: share.option.variant for name, share in now.items()})
-    return min(share.replicas * share.option.throughput / at_each[name] if at_each[name] else float("inf") for name, share in now.items())
+    at_each = gains(problem, {name: shares[0].option.variant for name, shares in runs.items()})
+    return min(sum(share.replicas * share.option.throughput for share in shares) / at_each[name] if at_each[name] else float("inf")
+               for name, shares in runs.items())
 
 
 def exceeds(forecast: Forecast, rate: float, carries: float) -> float:

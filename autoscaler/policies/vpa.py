@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from autoscaler.planner.model import Option, Problem, Share, StageModel
-from autoscaler.policies.bounds import exceeded, within
+from autoscaler.policies.bounds import no_room, within
 from autoscaler.policies.policy import Decision, Forecast, Pool, State, Target, running
 from autoscaler.policies.sizes import lightest, with_units
 from autoscaler.policies.usage_histogram import UsageHistogram
@@ -82,7 +82,7 @@ class Vpa:
             known = replace(known, usage=self._seen(state, stage, pools, known.usage))
             wanted[stage.name], kept[stage.name], reason = self._size(stage, pools, known, state.now_s)
             words.append(reason)
-        if exceeded(self.problem, wanted):  # no room for old and new side by side
+        if self.create_before_delete and no_room(self.problem, wanted):  # for old and new side by side
             for name, known in kept.items():
                 if known.coming is not None:
                     wanted[name] = tuple(share for share in wanted[name] if share.option == known.coming)

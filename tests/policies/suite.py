@@ -86,9 +86,10 @@ def check(of: Problem, seen: State, decision: Decision) -> None:
             continue
         assert target.shares, f"{stage.name} is told to run nothing"
         assert sum(share.share for share in target.shares) <= 1 + 1e-6
+        for variant in {share.option.variant for share in target.shares}:
+            assert stage.least <= sum(share.replicas for share in target.shares if share.option.variant == variant) <= stage.most
         for share in target.shares:
             assert share.option in stage.options
-            assert stage.least <= share.replicas <= stage.most
             for kind, units in share.option.uses().items():
                 used[kind] = used.get(kind, 0.0) + units * share.replicas
         assert target.parallelism is None or target.parallelism >= 1

@@ -8,7 +8,7 @@ import pytest
 from autoscaler.planner.model import Share
 from autoscaler.policies.horizontal_only import HorizontalOnly
 from autoscaler.policies.policy import Forecast, Pool, StageState, State
-from autoscaler.policies.themis import Themis, exceeds, throughput
+from autoscaler.policies.themis import Themis, ThemisMemory, exceeds, throughput
 from autoscaler.policies.vertical_dp import Fixed, hybrid, largest_vertical, vertical
 from autoscaler.policies.vertical_only import VerticalOnly
 from bench.published.themis import problem
@@ -33,6 +33,17 @@ def seen(rates, *settings, now_s=0.0):
 def settings(decision):
     return [(share.replicas, share.option.batch, int(share.option.units))
             for share in (decision.targets[name].shares[0] for name in NAMES)]
+
+
+def sizes(decision, stage: int):
+    return [(share.replicas, share.option.batch, int(share.option.units)) for share in decision.targets[NAMES[stage]].shares]
+
+
+def mixed(rates, *pools):
+    """pools: ((replicas, batch, cores, starting), ...) of each stage."""
+    stages = {name: StageState(tuple(Pool(option(name, batch, cores), count - starting, starting) for count, batch, cores, starting in of_stage))
+              for name, of_stage in zip(NAMES, pools, strict=True)}
+    return State(0.0, rates, stages)
 
 
 def test_a_surge_is_met_in_place():
@@ -65,14 +76,41 @@ def test_beyond_the_largest_size_instances_are_added():
 def test_a_stage_at_its_largest_size_goes_horizontal():
     decision = Themis(OF).decide(seen((100.0,), (2, 1, 4), (2, 1, 1)), SURGE)
     assert decision.reason.startswith("horizontal")
-    # optimum for 100/s is (6, 5) at batches (2, 1), one core; the first stage shrinks from 4 cores: one more
-    assert settings(decision) == [(7, 2, 1), (5, 1, 1)]
+    # optimum for 100/s is (6, 5) at batches (2, 1), one core; the first stage is to shrink: one more, 5 of them new
+    assert sizes(decision, 0) == [(2, 1, 4), (5, 2, 1)]
+    assert sizes(decision, 1) == [(5, 1, 1)]
+    assert sum(share.share for share in decision.targets[NAMES[0]].shares) == pytest.approx(1)
 
 
-def test_a_load_that_does_not_grow_goes_horizontal():
-    # 2 x 4 cores and so on carry more than 50/s; the optimum for 50/s is (3, 3) at (2, 1)
-    decision = Themis(OF).decide(seen((50.0,), (2, 1, 3), (2, 1, 2)), STEADY)
-    assert settings(decision) == [(4, 2, 1), (4, 1, 1)]  # both shrink
+def test_the_others_shrink_when_the_new_ones_are_ready():
+    policy = Themis(OF)
+    first = policy.decide(seen((100.0,), (2, 1, 4), (2, 1, 1)), SURGE)
+    loading = mixed((100.0,), ((2, 1, 4, 0), (5, 2, 1, 3)), ((5, 1, 1, 0),))
+    waiting = policy.decide(loading, STEADY, first.memory)
+    assert waiting.targets == {}
+    assert waiting.memory == first.memory
+    loaded = mixed((100.0,), ((2, 1, 4, 0), (5, 2, 1, 0)), ((5, 1, 1, 0),))
+    shrunk = policy.decide(loaded, STEADY, waiting.memory)
+    assert sizes(shrunk, 0) == [(7, 2, 1)]
+    assert shrunk.memory.coming == {}
+
+
+def test_a_surge_while_new_ones_load_resizes_all():
+    policy = Themis(OF)
+    first = policy.decide(seen((50.0,), (2, 1, 3), (2, 1, 2)), STEADY)
+    assert sizes(first, 0) == [(2, 1, 3), (2, 2, 1)]
+    loading = mixed((90.0,), ((2, 1, 3, 0), (2, 2, 1, 2)), ((2, 1, 2, 0), (2, 1, 1, 2)))
+    grown = policy.decide(loading, SURGE, first.memory)
+    assert grown.reason.startswith("vertical")
+    assert [replicas for replicas, _, _ in settings(grown)] == [4, 4]
+    assert grown.memory.coming == {}
+
+
+def test_without_room_for_both_sizes_all_shrink_at_once():
+    tight = replace(OF, devices={"cpu": 12})
+    decision = Themis(tight).decide(seen((50.0,), (2, 1, 3), (2, 1, 2)), STEADY)
+    assert settings(decision) == [(4, 2, 1), (4, 1, 1)]  # 3 and 3 for 50/s, one more each
+    assert decision.memory.coming == {}
 
 
 def test_scale_in_waits_for_twenty_decisions_in_a_row():
@@ -84,14 +122,14 @@ def test_scale_in_waits_for_twenty_decisions_in_a_row():
         decision = policy.decide(state, STEADY, memory)
     assert waits == 19  # the twentieth acts
     assert settings(decision) == [(2, 1, 1), (2, 1, 1)]
-    assert decision.memory == 0
+    assert decision.memory.steps == 0
 
 
 def test_a_surge_starts_the_count_again():
     policy = Themis(OF)
-    waiting = policy.decide(seen((20.0,), (4, 1, 1), (4, 1, 1)), STEADY, 12)
-    assert waiting.memory == 13
-    assert policy.decide(seen((20.0,), (4, 1, 1), (4, 1, 1)), SURGE, waiting.memory).memory == 0
+    waiting = policy.decide(seen((20.0,), (4, 1, 1), (4, 1, 1)), STEADY, ThemisMemory(12))
+    assert waiting.memory.steps == 13
+    assert policy.decide(seen((20.0,), (4, 1, 1), (4, 1, 1)), SURGE, waiting.memory).memory.steps == 0
 
 
 def test_the_rate_is_the_most_of_five_seconds():
@@ -111,7 +149,7 @@ def test_how_likely_the_load_exceeds_what_runs():
 
 
 def test_what_runs_carries_what_its_weakest_stage_does():
-    now = {name: Share(option(name, 1, 1), 2) for name in NAMES}
+    now = {name: (Share(option(name, 1, 1), 1), Share(option(name, 1, 1), 1)) for name in NAMES}
     assert throughput(OF, now) == 2 * 17  # floor(1000 / 56) of the detector, against 23
 
 
