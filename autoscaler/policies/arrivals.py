@@ -29,13 +29,18 @@ def in_order(problem: Problem) -> list[StageModel]:
 
 
 def rows_per_second(stage: StageModel, source: float, rates: Mapping[str, float], chosen: Mapping[str, tuple[Share, ...]]) -> float:
-    """rows/s at `stage`, given the rates and the shares of the stages its terms name."""
-    return sum(term.factor * (source if term.origin is None else rates[term.origin] * _per_row(term, chosen[term.origin]))
+    """rows/s at `stage`, given the rates and the shares of the stages its terms name; the most any variant makes where none is chosen."""
+    return sum(term.factor * (source if term.origin is None else rates[term.origin] * _per_row(term, chosen.get(term.origin, ())))
                for term in stage.rate_terms())
 
 
 def _per_row(term: RateTerm, shares: tuple[Share, ...]) -> float:
-    return sum(share.share * term.by_variant.get(share.option.variant, 1.0) for share in shares) if term.by_variant else 1.0
+    if not term.by_variant:
+        return 1.0
+    total = sum(share.share for share in shares)
+    if total <= 0:
+        return max(term.by_variant.values())
+    return sum(share.share * term.by_variant.get(share.option.variant, 1.0) for share in shares) / total
 
 
 def longest_way(problem: Problem) -> int:

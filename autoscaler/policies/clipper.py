@@ -26,11 +26,14 @@ class Clipper:
 
     def decide(self, state: State, forecast: Forecast, memory: object = None) -> Decision:
         now = running(self.problem, state)
-        fleet = Fleet(self.hosted(), device_units(self.problem), demands(self.problem, self.problem.rate, {}))
+        hosted = self.hosted()
+        families = {hosting.family for hosting in hosted}
+        demand = {name: rate for name, rate in demands(self.problem, self.problem.rate, {}).items() if name in families}
+        fleet = Fleet(hosted, device_units(self.problem, hosted, now), demand)
         placement = most_served(fleet)
         if placement is None:
             return Decision({}, None, "nothing can be hosted: as it runs")
-        return Decision(targets_of(fleet, placement, now), None, f"fixed; serves {100 * placement.beta:.0f} % of {self.problem.rate:g} events/s")
+        return Decision(targets_of(fleet, placement), None, f"fixed; serves {100 * placement.beta:.0f} % of {self.problem.rate:g} events/s")
 
     def hosted(self) -> tuple[Hosting, ...]:
         """Each family's one variant, wherever it can be hosted."""

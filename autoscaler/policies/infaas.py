@@ -35,6 +35,7 @@ class Infaas:
     downscale: float = 0.7
     com: float = 1.6
     past_s: int = 30
+    least_rate: float = 0.01
     interval_s: float = 10.0
     name: str = "infaas"
 
@@ -44,72 +45,67 @@ class Infaas:
 
     def decide(self, state: State, forecast: Forecast, memory: object = None) -> Decision:
         now = running(self.problem, state)
-        demand = demands(self.problem, ewma(state.rates[-self.past_s:], self.com), now)
         offered = hostings(self.problem)
+        rates = demands(self.problem, ewma(state.rates[-self.past_s:], self.com), now)
+        demand = {name: max(rate, self.least_rate) for name, rate in rates.items() if any(hosting.family == name for hosting in offered)}
+        units = device_units(self.problem, offered, now)
         held = Counter({hosting: replicas for hosting, replicas in hosted_now(offered, now).items() if replicas})
         steps = 0
         for family in sorted(demand, key=lambda family: (-_load(demand[family], family, held), family)):
-            steps += self._adapt(family, demand[family], offered, held)
-        rates = self._shared_out(offered, held, demand)
-        fleet = Fleet(offered, device_units(self.problem), demand)
-        placement = Placement(tuple(held[hosting] for hosting in offered), rates, 0.0, 0.0, math.inf)
-        return Decision(targets_of(fleet, placement, now), None, f"{steps} greedy steps")
+            steps += self._adapt([hosting for hosting in offered if hosting.family == family], demand[family], held, units)
+        # rows go by what replicas carry, which targets_of does where no rates are given
+        placement = Placement(tuple(held[hosting] for hosting in offered), (0.0,) * len(offered), 0.0, 0.0, 1.0)
+        return Decision(targets_of(Fleet(offered, units, demand), placement), None, f"{steps} greedy steps")
 
-    def _adapt(self, family: str, demand: float, offered: tuple[Hosting, ...], held: Counter[Hosting]) -> int:
+    def _adapt(self, own: list[Hosting], demand: float, held: Counter[Hosting], units: Mapping[str, float]) -> int:
         """Changes `held`; the number of steps taken."""
-        own = [hosting for hosting in offered if hosting.family == family]
         steps = 0
         while demand > (1 - self.slack) * _carried(own, held):
-            step = self._up(own, held)
+            step = self._up(own, held, units)
             if step is None:
                 return steps
             held.update(step[0])
             held.subtract(step[1])
             steps += 1
         if steps == 0 and 0 < demand < self.downscale * _carried(own, held):
-            step = self._down(own, demand, held)
+            step = self._down(own, demand, held, units)
             if step is not None:
                 held.update(step[0])
                 held.subtract(step[1])
                 steps += 1
         return steps
 
-    def _up(self, own: list[Hosting], held: Counter[Hosting]) -> tuple[Counter, Counter] | None:
+    def _up(self, own: list[Hosting], held: Counter[Hosting], units: Mapping[str, float]) -> tuple[Counter, Counter] | None:
         """(to start, to stop) of the next step up."""
-        free = [hosting for hosting in own if self._fits(held + Counter([hosting]))]
+        free = [hosting for hosting in own if _fits(held + Counter([hosting]), units)]
         if free:
             return Counter([max(free, key=lambda hosting: (hosting.accuracy, hosting.throughput))]), Counter()
         faster = [(new, old) for old in own if held[old] for new in own
-                  if new.throughput > old.throughput and self._fits(held + Counter([new]) - Counter([old]))]
+                  if new.throughput > old.throughput and _fits(held + Counter([new]) - Counter([old]), units)]
         if not faster:
             return None
         new, old = min(faster, key=lambda pair: ((pair[1].accuracy - pair[0].accuracy) / (pair[0].throughput - pair[1].throughput), -pair[0].throughput))
         return Counter([new]), Counter([old])
 
-    def _down(self, own: list[Hosting], demand: float, held: Counter[Hosting]) -> tuple[Counter, Counter] | None:
+    def _down(self, own: list[Hosting], demand: float, held: Counter[Hosting], units: Mapping[str, float]) -> tuple[Counter, Counter] | None:
         """(to start, to stop) of one step towards accuracy or fewer replicas that still carries the demand."""
         def carries(after: Counter[Hosting]) -> bool:
             return demand <= (1 - self.slack) * _carried(own, after)
 
         better = [(new, old) for old in own if held[old] for new in own if new.accuracy > old.accuracy]
         better = [(new, old) for new, old in better
-                  if self._fits(after := held + Counter([new]) - Counter([old])) and carries(after)]
+                  if _fits(after := held + Counter([new]) - Counter([old]), units) and carries(after)]
         if better:
             new, old = max(better, key=lambda pair: (pair[0].accuracy - pair[1].accuracy, pair[0].throughput))
             return Counter([new]), Counter([old])
         spare = [old for old in own if held[old] and sum(held[hosting] for hosting in own) > 1 and carries(held - Counter([old]))]
         return (Counter(), Counter([min(spare, key=lambda old: (old.accuracy, old.throughput))])) if spare else None
 
-    def _fits(self, held: Counter[Hosting]) -> bool:
-        units = device_units(self.problem)
-        return all(sum(number * hosting.option.units for hosting, number in held.items() if hosting.option.device == kind) <= most + 1e-9
-                   for kind, most in units.items())
 
-    def _shared_out(self, offered: tuple[Hosting, ...], held: Counter[Hosting], demand: Mapping[str, float]) -> tuple[float, ...]:
-        """rows/s to each hosting, in proportion to what it carries."""
-        carried = {family: _carried([hosting for hosting in offered if hosting.family == family], held) for family in demand}
-        return tuple(max(demand[hosting.family], 1.0) * held[hosting] * hosting.throughput / carried[hosting.family] if held[hosting] else 0.0
-                     for hosting in offered)
+def _fits(held: Counter[Hosting], units: Mapping[str, float]) -> bool:
+    return all(number <= hosting.most for hosting, number in held.items()) and all(
+        sum(number * hosting.option.units for hosting, number in held.items() if hosting.option.device == kind) <= most + 1e-9
+        for kind, most in units.items())
 
 
 def _carried(own: list[Hosting], held: Counter[Hosting]) -> float:

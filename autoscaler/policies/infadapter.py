@@ -127,7 +127,7 @@ class InfAdapter:
 
     def choose(self, stage: StageModel, rate: float, now: Mapping[str, float], budget: int) -> tuple[tuple[Share, ...], str]:
         """The best set of variants for `rate` rows/s. now: cores of each variant that runs."""
-        ladders = self.ladders(stage)
+        ladders = self.ladders(stage, budget)
         load = math.ceil(max(rate, 1.0) - 1e-9)
         longest = max((ladder.load_s for ladder in ladders), default=0.0) or 1.0
         best: tuple[float, int, tuple[Share, ...]] | None = None
@@ -140,8 +140,8 @@ class InfAdapter:
             return self._all_on_the_lightest(ladders, budget), f"{load} rows/s are more than {budget} cores carry"
         return best[2], f"objective {best[0]:.5f} on {best[1]} cores"
 
-    def ladders(self, stage: StageModel) -> tuple[Ladder, ...]:
-        """Variants of the stage, the most accurate first."""
+    def ladders(self, stage: StageModel, budget: int) -> tuple[Ladder, ...]:
+        """Variants of the stage, the most accurate first, in the sizes that the budget allows."""
         limit = self.problem.slo_ms / longest_way(self.problem)
         found = []
         for variant in dict.fromkeys(option.variant for option in stage.options):
@@ -150,9 +150,9 @@ class InfAdapter:
                             or {cores: share.option.throughput for cores, share in sizes.items()})
             if len(sizes) == 1:
                 ((cores, share),) = sizes.items()
-                sizes = {cores * count: replace(share, replicas=count) for count in range(1, self.budget // max(cores, 1) + 1)}
+                sizes = {cores * count: replace(share, replicas=count) for count in range(1, min(max(budget // cores, 1), stage.most) + 1)}
             offered = tuple((cores, line.carries(cores, self.kappa), share) for cores, share in sorted(sizes.items())
-                            if cores >= min(self.least_cores, max(sizes)))
+                            if cores >= min(self.least_cores, max(sizes), budget))
             accuracy = next(option.accuracy for option in stage.options if option.variant == variant)
             found.append(Ladder(variant, accuracy, self.load_s.get(variant, 0.0), offered))
         return tuple(sorted(found, key=lambda ladder: -ladder.accuracy))
@@ -160,7 +160,7 @@ class InfAdapter:
     def fill(self, stage: StageModel, rate: float, pools: tuple) -> tuple[Share, ...]:
         """What runs, with new quotas; () when it does not carry `rate`."""
         left = load = math.ceil(max(rate, 1.0) - 1e-9)
-        carried = {(ladder.variant, cores): capacity for ladder in self.ladders(stage) for cores, capacity, _ in ladder.sizes}
+        carried = {(ladder.variant, cores): capacity for ladder in self.ladders(stage, self.budget) for cores, capacity, _ in ladder.sizes}
         shares: list[Share] = []
         for pool in sorted(pools, key=lambda pool: -pool.option.accuracy):
             part = min(carried.get((pool.option.variant, _cores(pool.option) * pool.replicas), 0), left)

@@ -30,7 +30,8 @@ from autoscaler.policies.proteus_milp import Fleet, Hosting, Placement, aggregat
 
 @dataclass(frozen=True, slots=True)
 class Proteus:
-    """com: centre of mass of the EWMA, in seconds. past_s: seconds it looks at. load_s: of any variant; 0 = ignored, as released."""
+    """com: centre of mass of the EWMA, in seconds. past_s: seconds it looks at. load_s: of any variant; 0 = ignored, as released.
+    least_rate: rows/s of a family to provide for at least, so that each stays hosted."""
 
     problem: Problem
     beta: float = 1.05
@@ -41,6 +42,7 @@ class Proteus:
     load_s: float = 0.0
     time_limit_s: float | None = 8.0
     fixed_families: bool = False
+    least_rate: float = 0.01
     interval_s: float = 10.0
     name: str = "proteus"
 
@@ -49,9 +51,8 @@ class Proteus:
         fleet = self.fleet(demands(self.problem, ewma(state.rates[-self.past_s:], self.com), now), now)
         placement = self.place(fleet)
         if placement is None:
-            return Decision({}, None, "no demand, or nothing can be hosted: as it runs")
-        targets = targets_of(fleet, placement, now)
-        return Decision(targets, None, f"accuracy {100 * placement.value:.2f} % at beta {placement.beta:.2f}, gap {gap_of(placement):.3f}")
+            return Decision({}, None, "the devices do not hold a replica of each: as it runs")
+        return Decision(targets_of(fleet, placement), None, f"accuracy {100 * placement.value:.2f} % at beta {placement.beta:.2f}, gap {gap_of(placement):.3f}")
 
     def fleet(self, demand: Mapping[str, float], now: Mapping[str, tuple[Share, ...]]) -> Fleet:
         """The families' demand on the problem's devices."""
@@ -61,12 +62,11 @@ class Proteus:
                 key = (share.option.device, name)
                 placed[key] = placed.get(key, 0.0) + share.replicas * share.option.units
         offered = hostings(self.problem, min(self.load_s / self.interval_s, 1.0))
-        return Fleet(offered, device_units(self.problem), demand, placed if self.fixed_families else None, hosted_now(offered, now))
+        wanted = {family: max(rate, self.least_rate) for family, rate in demand.items() if any(hosting.family == family for hosting in offered)}
+        return Fleet(offered, device_units(self.problem, offered, now), wanted, placed if self.fixed_families else None, hosted_now(offered, now))
 
     def place(self, fleet: Fleet) -> Placement | None:
         """The best placement at the greatest beta that can be had."""
-        if not any(fleet.demand.values()):
-            return None
         for beta in betas(self.beta, self.least_beta):
             placement = aggregated(fleet, beta, self.gap, self.time_limit_s)
             if placement is not None:
@@ -119,7 +119,7 @@ def hostings(problem: Problem, loading: float = 0.0) -> tuple[Hosting, ...]:
             key = (option.variant, option.device, option.units)
             if option.latency_ms < limit and (key not in largest or option.batch > largest[key].batch):
                 largest[key] = option
-        found += [Hosting(stage.name, option, float(rows), _percent(option, best), loading) for option in largest.values()
+        found += [Hosting(stage.name, option, float(rows), _percent(option, best), loading, stage.most) for option in largest.values()
                   if (rows := math.floor(1000 * option.batch / option.latency_ms)) > 0]
     return tuple(found)
 
@@ -132,26 +132,31 @@ def hosted_now(offered: tuple[Hosting, ...], now: Mapping[str, tuple[Share, ...]
     return found
 
 
-def device_units(problem: Problem) -> dict[str, float]:
-    """Units by kind. A kind the problem does not limit has as many as the largest stages could take: its replicas' `most`."""
-    units = {kind: number for kind, number in problem.devices.items() if any(kind == option.device for stage in problem.stages
-                                                                             for option in stage.options)}
-    for stage in problem.stages:
-        for option in stage.options:
-            if option.device not in problem.devices:
-                units[option.device] = max(units.get(option.device, 0.0), option.units * stage.most * len(problem.stages))
-    return units
+def device_units(problem: Problem, offered: tuple[Hosting, ...], now: Mapping[str, tuple[Share, ...]]) -> dict[str, float]:
+    """Units by kind, less what stages hold that can be hosted nowhere and so stay as they run. A kind the problem does not limit has as
+    many as all its replicas could take."""
+    units = {hosting.option.device: 0.0 for hosting in offered}
+    for hosting in offered:
+        units[hosting.option.device] += hosting.option.units * hosting.most
+    units |= {kind: problem.devices[kind] for kind in units if kind in problem.devices}
+    hosted = {hosting.family for hosting in offered}
+    for name, shares in now.items():
+        for share in shares:
+            if name not in hosted and share.option.device in units:
+                units[share.option.device] -= share.option.units * share.replicas
+    return {kind: max(number, 0.0) for kind, number in units.items()}
 
 
-def targets_of(fleet: Fleet, placement: Placement, now: Mapping[str, tuple[Share, ...]]) -> dict[str, Target]:
-    """The placement as targets; a stage that it gives nothing stays as it runs."""
+def targets_of(fleet: Fleet, placement: Placement) -> dict[str, Target]:
+    """The placement as targets; a family that it gives no replica stays as it runs. Rows follow the rates, or what replicas carry."""
     targets: dict[str, Target] = {}
-    for name in now:
+    for family in fleet.demand:
         own = [(hosting, replicas, rate) for hosting, replicas, rate in zip(fleet.hostings, placement.replicas, placement.rates, strict=True)
-               if hosting.family == name and replicas and rate > 1e-6]
-        total = math.fsum(rate for _, _, rate in own)
-        if own:
-            targets[name] = Target(tuple(Share(hosting.option, replicas, rate / total) for hosting, replicas, rate in own))
+               if hosting.family == family and replicas]
+        sent = [part for part in own if part[2] > 1e-6] or [(hosting, replicas, replicas * hosting.throughput) for hosting, replicas, _ in own]
+        total = math.fsum(rate for _, _, rate in sent)
+        if sent:
+            targets[family] = Target(tuple(Share(hosting.option, replicas, rate / total) for hosting, replicas, rate in sent))
     return targets
 
 

@@ -42,13 +42,15 @@ from autoscaler.planner.model import Option
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
-    """A replica of `option` answering `family`. throughput: rows/s, p. accuracy: %, A. loading: part of the interval a new one loads, 0..1."""
+    """A replica of `option` answering `family`. throughput: rows/s, p. accuracy: %, A. loading: part of the interval a new one loads, 0..1.
+    most: replicas there may be."""
 
     family: str
     option: Option
     throughput: float
     accuracy: float
     loading: float = 0.0
+    most: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ def aggregated(fleet: Fleet, beta: float, gap: float = 0.0, time_limit_s: float 
     accuracy[u.start:u.stop] = [hosting.accuracy / 100 / total for hosting in hostings]
     integral = np.zeros(4 * count)
     integral[n.start:n.stop] = 1
-    found = _solve(accuracy, program, integral, np.full(4 * count, np.inf), gap, time_limit_s)
+    most = np.full(4 * count, np.inf)
+    most[n.start:n.stop] = [hosting.most for hosting in hostings]
+    found = _solve(accuracy, program, integral, most, gap, time_limit_s)
     if found is None:
         return None
     values, value, bound = found
@@ -161,7 +165,8 @@ def each_device(fleet: Fleet, beta: float, gap: float = 0.0) -> Placement | None
 
 
 def most_served(fleet: Fleet) -> Placement | None:
-    """The placement that serves most of the demand, whatever its accuracy; of equals the most accurate."""
+    """The placement that serves most of the demand, whatever its accuracy, with a replica at least of every family; of equals the most
+    accurate. None where the devices do not hold one of each."""
     hostings, total = fleet.hostings, sum(fleet.demand.values())
     if not hostings or total <= 0:
         return None
@@ -171,12 +176,14 @@ def most_served(fleet: Fleet) -> Placement | None:
         program.row({j: hosting.option.units for j, hosting in enumerate(hostings) if hosting.option.device == kind}, high=units)
     for family, rate in fleet.demand.items():
         program.row({count + j: 1.0 for j, hosting in enumerate(hostings) if hosting.family == family}, high=rate)
+        program.row({j: 1.0 for j, hosting in enumerate(hostings) if hosting.family == family}, low=1.0)
     for j, hosting in enumerate(hostings):
         program.row({count + j: 1.0, j: -hosting.throughput}, high=0.0)
     # a ten-thousandth of the weight for accuracy breaks ties; the served part decides down to one row in ten thousand
     gain = np.concatenate([np.zeros(count), [(1 + 1e-6 * hosting.accuracy) / total for hosting in hostings]])
     integral = np.concatenate([np.ones(count), np.zeros(count)])
-    found = _solve(gain, program, integral, np.full(2 * count, np.inf), 0.0, None)
+    most = np.concatenate([[hosting.most for hosting in hostings], np.full(count, np.inf)])
+    found = _solve(gain, program, integral, most, 0.0, None)
     if found is None:
         return None
     values, _, _ = found

@@ -101,7 +101,7 @@ def test_no_other_set_is_better(rate, alpha, beta, before):
     chosen = policy(alpha=alpha, beta=beta, budget=7)
     stage = problem().stages[0]
     _, reason = chosen.choose(stage, rate, before, 7)
-    ladders = chosen.ladders(stage)
+    ladders = chosen.ladders(stage, 7)
     best = -math.inf
     for cores in itertools.product((0, *range(2, 8)), repeat=5):
         if sum(cores) > 7:
