@@ -2,8 +2,8 @@
 
     rps      events/s = ceil(max of the last `window_s` one-second rates)
     tp       events/s that what runs carries = min over stages of n h(b, c) / (rows of the stage per event)
-    growing  P(load within the horizon exceeds tp) > `surge_threshold`: forecast.surge; without one 1 - the share of the forecast's
-             quantiles that tp reaches; without a forecast rps > tp
+    growing  P(load within the horizon exceeds tp) > `surge_threshold`: forecast.surge; without one from the forecast's quantiles, linear
+             between them, 0 above and 1 below all; without a forecast rps > tp
     Cmax     the largest size that a stage has
 
     horizontal  if (not growing and rps < tp) or some stage is at Cmax already
@@ -25,6 +25,7 @@ Source: Themis (arXiv 2407.14843), `adapt()` of the released code, mode `hv`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -162,10 +163,15 @@ def throughput(problem: Problem, runs: Mapping[str, tuple[Share, ...]]) -> float
 
 
 def exceeds(forecast: Forecast, rate: float, carries: float) -> float:
-    """P(load within the horizon exceeds `carries`), as well as it is known."""
+    """P(load within the horizon exceeds `carries`), as well as it is known; the inverse of Forecast.at."""
     if forecast.surge is not None:
         return forecast.surge
     if not forecast.quantiles:
         return float(rate > carries)
-    reached = [quantile for quantile in forecast.quantiles if forecast.at(quantile) <= carries]
-    return 1 - max(reached, default=0.0)
+    points = sorted(forecast.quantiles.items())
+    if carries >= points[-1][1]:
+        return 0.0
+    for (low, before), (high, after) in itertools.pairwise(points):
+        if before <= carries < after:
+            return 1 - (low + (high - low) * (carries - before) / (after - before))
+    return 1.0

@@ -143,7 +143,10 @@ def test_how_likely_the_load_exceeds_what_runs():
     quantiles = Forecast(10.0, {0.5: 40.0, 0.9: 60.0, 0.99: 80.0})
     assert exceeds(replace(quantiles, surge=0.3), 10, 20) == 0.3
     assert exceeds(quantiles, 10, 60) == pytest.approx(0.1)
+    assert exceeds(quantiles, 10, 50) == pytest.approx(0.3)
+    assert exceeds(quantiles, 10, 80) == 0
     assert exceeds(quantiles, 10, 30) == 1
+    assert exceeds(Forecast(10.0, {0.5: 40.0}), 10, 41) == 0
     assert exceeds(Forecast(10.0, {}), 21, 20) == 1
     assert exceeds(Forecast(10.0, {}), 20, 20) == 0
 
