@@ -18,8 +18,9 @@
 
 Up: at once, when what runs does not meet (capacity). It takes nothing away, and a further replica comes with the largest batch that
 meets (latency): the service learns l(b) only from batches it runs, so one that holds them small would never learn what larger ones
-save. Down: only to what carries (1 + SLACK) * held, and only after a whole interval without a gap or a step up, so with the maximum of it. For
-the same reason as above b is not taken below BATCH_FLOOR unless (latency) asks for it. A batch too long for (latency) in every
+save. Down: only in replicas, only to what carries (1 + SLACK) * held, and only after a whole interval without a gap or a
+step up, so with the maximum of it. b stays as it is: a bound on the batch costs nothing while few rows come, and one that is too low
+costs a queue when many do. A batch too long for (latency) in every
 record of a full window is shortened at once. Replicas for a stage that needs more come from the budget nobody uses; what another
 stage holds it keeps until it may go down. With stale telemetry, or before anything is known, a stage is left as it is.
 
@@ -256,7 +257,7 @@ def _sized(case: _Case, kept: StageDecision, learned: LearnedTime, settled: bool
         carried = case.carries_rps(up, learned)
         rest = "" if carried >= held_rps else f", which carries only {carried:.0f}"
         return replace(kept, action=_action(kept.running, up, Action.SHORT), wanted=up, plan=up, reason=f"{load}: {_words(up)}{rest}")
-    least = replace(first, replicas=case.stage.replicas.min, batch=1)
+    least = replace(first, replicas=case.stage.replicas.min)
     down = case.smallest(held_rps * (1 + SLACK), learned, least)
     enough = case.carries_rps(down, learned) >= held_rps * (1 + SLACK)
     if enough and (down.replicas, down.batch) < (first.replicas, first.batch):

@@ -75,7 +75,7 @@ def test_a_burst_changes_the_running_service_and_calm_takes_it_back():
             loop.take(service.telemetry(second, arrivals=2000 if 5 <= second < 10 else 100), 1000.0 + second)
             records.append(await loop.step(1000.0 + second))
         assert service.changes[0] == {"replicas": 2, "batch": 64}
-        assert (service.setting["replicas"], service.setting["batch"]) == (1, 8)
+        assert (service.setting["replicas"], service.setting["batch"]) == (1, 64)
         written = [record for record in records if record is not None]
         change = written[1]["stages"]["classify"]
         assert (change["action"], change["actions"], change["outcome"]) == ("up", {"replicas": 2, "batch": 64}, "confirmed")

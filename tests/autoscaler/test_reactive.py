@@ -70,15 +70,15 @@ def test_what_does_not_fit_gets_all_there_is_and_is_said_to_be_short():
 def test_nothing_goes_down_before_the_interval_has_passed():
     seen = observed(10.0, running=Running(4, 64))
     first = decide_one(seen)
-    assert (first.action, first.wanted, first.change()) == (Action.WAIT, Running(1, 8), {})
+    assert (first.action, first.wanted, first.change()) == (Action.WAIT, Running(1, 64), {})
     later = decide_one(Observed(seen.windows, seen.running, calm(10.0)))
-    assert (later.action, later.change()) == (Action.DOWN, {"replicas": 1, "batch": 8})
+    assert (later.action, later.change()) == (Action.DOWN, {"replicas": 1})
 
 
 def test_down_goes_by_the_highest_need_of_the_interval():
     seen = observed(10.0, running=Running(4, 64))
     decision = decide_one(Observed(seen.windows, seen.running, calm(2000.0)))
-    assert decision.plan == Running(2, 32)  # 2000 * 1.2 = 2400 <= 2 * 32 / 18 ms * 0.7 = 2489
+    assert decision.plan == Running(2, 64)  # 2000 * 1.2 = 2400 <= 2 * 64 / 34 ms * 0.7 = 2635, and one replica carries half of that
 
 
 def test_a_step_up_starts_the_interval_anew():
