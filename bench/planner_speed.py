@@ -1,7 +1,7 @@
 """Milliseconds to a plan, from the problem as a value to the plan, beside the MILP on the same problems, in turns, in one process.
 
 The class: series-parallel graphs, three of ten of them chains, of 5, 20 and 200 stages, 5 variants x 7 batches x 4 cores each, a 1 ms
-grid, an SLO drawn between 1.2 times the least latency and 2 s, one option per stage, least cost, waits for the batch to fill (mean and
+grid, an SLO drawn between 1.2 times the least latency and 2 s, one option per stage, least cost, 5 to 1,000 events/s, waits for the batch to fill (mean and
 99 % in turns). The MILP is
 `autoscaler.planner.milp` with HiGHS' presolve on, its faster form, model building included; it gets a limit of time on 200 stages, and
 a run that reaches it counts with the limit, so its median is then a lower bound.
@@ -107,7 +107,7 @@ def _problem(random: np.random.Generator, stages: int, sizing: Sizing, objective
     after = series_parallel(random, stages) if random.random() < 0.7 else [range(max(0, index - 1), index) for index in range(stages)]
     models = tuple(StageModel(f"s{index}", stage_table(random, variants), tuple(f"s{name}" for name in names), _rates(names))
                    for index, names in enumerate(after))
-    problem = Problem(models, float(random.integers(5, 200)), SLO_MOST_MS, objective or LeastCost(), sizing)
+    problem = Problem(models, float(np.round(5 * 200 ** random.random())), SLO_MOST_MS, objective or LeastCost(), sizing)
     fastest_ms = least_latency_ms(problem)
     if fastest_ms > 0.8 * SLO_MOST_MS:
         problem = replace(problem, grid_ms=problem.grid_ms, stages=tuple(_sped_up(stage, 0.5 * SLO_MOST_MS / fastest_ms) for stage in problem.stages))

@@ -42,17 +42,24 @@ class Choice:
 
 def ordered(problem: Problem) -> list[StageModel]:
     """Stages, each behind those it comes after and those its rate or accuracy asks for. ValueError for a circle or an unknown name."""
-    waiting = {stage.name: stage for stage in problem.stages}
+    stages = {stage.name: stage for stage in problem.stages}
     needs = {stage.name: _asked_for(stage) for stage in problem.stages}
-    if unknown := set().union(*needs.values()) - set(waiting):
-        raise ValueError(f"no stage is named {', '.join(sorted(unknown))}")
-    done: list[StageModel] = []
-    while waiting:
-        ready = [name for name in waiting if not needs[name] & set(waiting)]
-        if not ready:
-            raise ValueError(f"the stages {', '.join(waiting)} wait for each other")
-        done += [waiting.pop(name) for name in ready]
-    return done
+    asking: dict[str, list[str]] = {name: [] for name in stages}
+    for name, others in needs.items():
+        for other in others:
+            if other not in asking:
+                raise ValueError(f"no stage is named {other}")
+            asking[other].append(name)
+    open_needs = {name: len(others) for name, others in needs.items()}
+    done = [name for name in stages if open_needs[name] == 0]
+    for name in done:  # grows while it is gone through
+        for other in asking[name]:
+            open_needs[other] -= 1
+            if open_needs[other] == 0:
+                done.append(other)
+    if len(done) < len(stages):
+        raise ValueError(f"the stages {', '.join(name for name in stages if name not in done)} wait for each other")
+    return [stages[name] for name in done]
 
 
 def _asked_for(stage: StageModel) -> set[str]:

@@ -168,6 +168,7 @@ class _Program:
         self.problem, self._now, self._until_s, self._presolve = problem, now, now() + time_limit_s, presolve
         self.stages = ordered(problem)
         self.asked = conditions(problem)
+        self._rates: dict[tuple, dict[str, float]] = {}
         self.columns = [(stage, setting, choice) for stage in self.stages for setting, choice in self._choices(stage)]
         self.width = len(self.columns) + len(self.stages)
         self.cost = self._vector([choice.cost for _, _, choice in self.columns])
@@ -227,12 +228,18 @@ class _Program:
         found = []
         conditioning = any(stage.name in names for names in self.asked.values())
         for setting in settings(self.problem, self.asked[stage.name]):
-            rate = rates(self.problem, setting)[stage.name]
+            rate = self._rates_in(setting)[stage.name]
             given = setting[stage.accuracy_given.origin] if stage.accuracy_given else None
             groups = [choices(self.problem, stage, rate, mix, given) for mix in mixes(stage)]
             for group in groups if conditioning else [list(itertools.chain.from_iterable(groups))]:
                 found += [(setting, choice) for choice in _undominated(group, self.problem)]
         return found
+
+    def _rates_in(self, setting: dict) -> dict[str, float]:
+        key = tuple(setting.items())
+        if key not in self._rates:
+            self._rates[key] = rates(self.problem, setting)
+        return self._rates[key]
 
     def _vector(self, values) -> np.ndarray:
         vector = np.zeros(self.width)
@@ -244,7 +251,9 @@ class _Program:
         entries: list[tuple[int, int, float]] = []
         least: list[float] = []
         most: list[float] = []
-        of_stage = {stage.name: [index for index, column in enumerate(self.columns) if column[0] is stage] for stage in self.stages}
+        of_stage: dict[str, list[int]] = {stage.name: [] for stage in self.stages}
+        for index, column in enumerate(self.columns):
+            of_stage[column[0].name].append(index)
         finish = {stage.name: len(self.columns) + index for index, stage in enumerate(self.stages)}
 
         def add(terms: list[tuple[int, float]], low: float, high: float) -> None:
@@ -276,8 +285,8 @@ class _Program:
         left_s = self._until_s - self._now()
         if left_s <= 0:
             raise _GivenUp("time limit")
-        if any(not any(column[0] is stage for column in self.columns) for stage in self.stages):
-            return None
+        if len({column[0].name for column in self.columns}) < len(self.stages):
+            return None  # a stage has no choice at all
         matrix, least, most = self._rows
         if extra:
             matrix = sparse.vstack([matrix, sparse.csr_matrix(np.array([row.coefficients for row in extra]))], format="csr")

@@ -94,19 +94,19 @@ def agree(asked):
     return answers
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_all_solvers_agree_on_any_graph(asked):
     agree(asked)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems(shares=True))
 def test_all_solvers_agree_on_shares_of_several_variants(asked):
     agree(asked)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_order_and_names_of_the_stages_do_not_matter(asked):
     def renamed(name):
@@ -122,7 +122,7 @@ def test_order_and_names_of_the_stages_do_not_matter(asked):
     assert isinstance(found, Infeasible) or same_value(found.value, other.value)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_more_time_and_more_devices_never_hurt(asked):
     found = frontier.plan(asked)
@@ -132,7 +132,7 @@ def test_more_time_and_more_devices_never_hurt(asked):
         assert same_value(roomy.value, found.value) or exhaustive.better(roomy.value, found.value)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_what_would_make_an_infeasible_problem_feasible_does_and_nothing_less(asked):
     found = frontier.plan(asked)
