@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from autoscaler.planner.evaluate import same
-from autoscaler.planner.frontier import plan as solve
+from autoscaler.planner.frontier import attempt
 from autoscaler.planner.model import Infeasible, Option, Plan, Problem, Totals
 from autoscaler.planner.objectives import LeastCost, MostAccurate
 from autoscaler.planner.standing import stand
@@ -99,7 +99,7 @@ class Explanation:
         return plain
 
 
-def explain(problem: Problem, plan: Plan | Infeasible, solver: Solver = solve) -> Explanation:
+def explain(problem: Problem, plan: Plan | Infeasible, solver: Solver = attempt) -> Explanation:
     """plan: the best one for the problem, or any other: what would be better than it is then said too."""
     if isinstance(plan, Infeasible):
         return Explanation(problem.rate, problem.slo_ms, plan.proven, 0.0, None, None, (), (), None, (), plan)
@@ -107,7 +107,7 @@ def explain(problem: Problem, plan: Plan | Infeasible, solver: Solver = solve) -
                        tuple(_limits(problem, plan, solver)), next_best(problem, plan, solver), tuple(_buys(problem, plan, solver)))
 
 
-def next_best(problem: Problem, plan: Plan, solver: Solver = solve) -> Difference | None:
+def next_best(problem: Problem, plan: Plan, solver: Solver = attempt) -> Difference | None:
     """None when every other plan breaks the problem."""
     found: tuple[str, Plan] | None = None
     for stage in plan.stages:

@@ -1,23 +1,29 @@
-"""What to run while new replicas start: the replicas that are ready carry the load of the moment in another way.
+"""What to run while new replicas start: those that are ready carry the load of the moment in another way.
 
     m            events/s of the moment                                                              (`need.Need.now`)
     ready(v)     replicas of v that serve now
+    anew         stages that get a variant or device of which nothing runs: its replicas start as planned, and the actuator lets the old
+                 ones serve until they are ready; with `variants` another variant is none such, ready replicas take it up in place
     enough       the wanted options with min(n, ready) replicas carry m in time: no bridge is needed  (needs_bridge)
 
-    bridge       1  the options that run, when they carry m with the ready replicas: create first, resize after (Themis)
-                 2  the best plan for m with at most ready(v) replicas of one variant each; of other variants only when a variant loads
-                    sooner than a replica starts
-                 3  what is left when m cannot be carried so                                          (`shed`)
-    replicas     those of the bridge, and as many towards the wanted number as the devices hold beside it, stage by stage in turn
+    bridge       the first of these that holds the wanted number of replicas of every stage, so that they can start:
+                 1  the options that run, when they carry m with the ready replicas: create first, resize after (Themis)
+                 2  the best plan for m with at most ready(v) replicas of one variant each, or the most that can be carried so (`shed`)
+                 3  as 2, but no replica larger than wanted
+                 4  the plan itself at once
+    replicas     those of the bridge, and towards the greater of what runs or starts and what is wanted as many as the devices hold beside
+                 it, stage by stage in turn: nothing is taken away before the plan takes over
+
+So the wanted replicas start whatever the bridge, and a bridge ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from autoscaler.planner.frontier import plan
-from autoscaler.planner.model import Option, Plan, Problem, Share
+from autoscaler.planner.frontier import attempt
+from autoscaler.planner.model import Option, Plan, Problem, Share, StageModel
 from autoscaler.planner.standing import stand
 from autoscaler.policies.levers import limit
 from autoscaler.policies.policy import Levers
@@ -26,55 +32,95 @@ from autoscaler.policies.shed import shed
 Shares = Mapping[str, tuple[Share, ...]]
 
 
-def needs_bridge(problem: Problem, wanted: Shares, ready: Mapping[str, int]) -> bool:
-    """Whether replicas are missing, some are ready at every stage, and those that are do not carry the problem's rate as wanted."""
-    missing = any(_count(shares) > ready[name] for name, shares in wanted.items())
-    if not missing or not all(ready[name] for name in wanted):
-        return False
-    return not stand(problem, _only_ready(wanted, ready)).serves
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """problem: at the rate of the moment. running, wanted: by stage. ready: replicas. variants: whether a ready replica changes its own."""
+
+    problem: Problem
+    running: Shares
+    wanted: Shares
+    ready: Mapping[str, int]
+    variants: bool = False
+
+    def needs_bridge(self) -> bool:
+        """Whether replicas are missing, and those that are ready do not carry the rate as wanted."""
+        missing = any(_count(shares) > self.ready[name] and not self._anew(name) for name, shares in self.wanted.items())
+        if not missing or not all(self.ready.values()):
+            return False
+        return not stand(self.problem, {name: shares if self._anew(name) else _only(shares, self.ready[name])
+                                        for name, shares in self.wanted.items()}).serves
+
+    def bridged(self) -> dict[str, tuple[Share, ...]]:
+        """What to run now, at every stage; some replicas are ready at each."""
+        now = {name: _only(shares, self.ready[name]) for name, shares in self.running.items()}
+        if stand(self.problem, now).serves:
+            found = self._grown(now)
+            if self._holds_wanted(found):
+                return found
+        found = self._grown(self._best(self._few(None)))
+        if not self._holds_wanted(found):
+            found = self._grown(self._best(self._few(self.wanted)))
+        return found if self._holds_wanted(found) else dict(self.wanted)
+
+    def _anew(self, name: str) -> bool:
+        runs = {(share.option.variant, share.option.device) for share in self.running[name]}
+        if self.variants:
+            return not {share.option.device for share in self.wanted[name]} <= {device for _, device in runs}
+        return not {(share.option.variant, share.option.device) for share in self.wanted[name]} <= runs
+
+    def _few(self, largest: Shares | None) -> Problem:
+        """At most the ready replicas of what can be had in place; of no option that uses more than the largest of these."""
+        reach = limit(self.problem, self.running, Levers(shares=False, variants=self.variants, devices=False))
+        return replace(reach, stages=tuple(self._of_ready(stage, largest[stage.name] if largest else None) for stage in reach.stages))
+
+    def _of_ready(self, stage: StageModel, largest: tuple[Share, ...] | None) -> StageModel:
+        small = stage.options if largest is None else tuple(option for option in stage.options if _within(option, largest))
+        return replace(stage, options=small or stage.options, least=1, most=self.ready[stage.name], share_step=None)
+
+    def _best(self, few: Problem) -> dict[str, tuple[Share, ...]]:
+        best = attempt(few)
+        if not isinstance(best, Plan):
+            best, _ = shed(few, {name: _only(shares, self.ready[name]) for name, shares in self.running.items()})
+        return {stage.name: stage.shares for stage in best.stages}
+
+    def _grown(self, now: Shares) -> dict[str, tuple[Share, ...]]:
+        """Replicas added to the largest share of each stage as far as the devices hold them; stages that start anew as wanted."""
+        found = {name: list(self.wanted[name] if self._anew(name) else shares) for name, shares in now.items()}
+        goal = {name: max(_count(self.wanted[name]), 0 if self._anew(name) else _count(self.running[name])) for name in found}
+        free = dict(self.problem.devices)
+        for shares in found.values():
+            for share in shares:
+                _take(free, share.option, share.replicas)
+        hungry = list(found)
+        while hungry:
+            for name in list(hungry):
+                at = max(range(len(found[name])), key=lambda place, name=name: found[name][place].share)
+                share = found[name][at]
+                if _count(found[name]) >= min(goal[name], self.problem.stage(name).most) or not _fits(free, share.option):
+                    hungry.remove(name)
+                    continue
+                found[name][at] = replace(share, replicas=share.replicas + 1)
+                _take(free, share.option, 1)
+        return {name: tuple(shares) for name, shares in found.items()}
+
+    def _holds_wanted(self, found: Shares) -> bool:
+        used: dict[str, float] = {}
+        for shares in found.values():
+            for share in shares:
+                for kind, units in share.option.uses().items():
+                    used[kind] = used.get(kind, 0.0) + units * share.replicas
+        fits = all(used.get(kind, 0.0) <= units + 1e-9 for kind, units in self.problem.devices.items())
+        return fits and all(_count(found[name]) >= _count(shares) for name, shares in self.wanted.items())
 
 
-def bridged(problem: Problem, running: Shares, wanted: Shares, ready: Mapping[str, int], loads_sooner: bool) -> dict[str, tuple[Share, ...]]:
-    """What to run now, at every stage; `ready` is above 0 at each, so each runs something."""
-    if stand(problem, _only_ready(running, ready)).serves:
-        return _towards(problem, running, wanted, ready)
-    reach = limit(problem, running, Levers(shares=False, variants=loads_sooner, devices=loads_sooner))
-    few = replace(reach, stages=tuple(replace(stage, least=1, most=ready[stage.name], share_step=None) for stage in reach.stages))
-    best = plan(few)
-    if not isinstance(best, Plan):
-        best, _ = shed(few, best, _only_ready(running, ready))
-    return _towards(problem, {stage.name: stage.shares for stage in best.stages}, wanted, ready)
+def _only(shares: tuple[Share, ...], ready: int) -> tuple[Share, ...]:
+    """As many replicas as are ready, of several variants in proportion; at least one of each."""
+    count = _count(shares)
+    return tuple(replace(share, replicas=max(1, min(share.replicas, ready * share.replicas // count))) for share in shares)
 
 
-def _towards(problem: Problem, now: Shares, wanted: Shares, ready: Mapping[str, int]) -> dict[str, tuple[Share, ...]]:
-    """The shares of now, with replicas added to the largest of each stage as far as the devices hold them."""
-    found = {name: list(shares) for name, shares in now.items()}
-    free = dict(problem.devices)
-    for name, shares in found.items():
-        for at, share in enumerate(shares):
-            shares[at] = replace(share, replicas=max(1, min(share.replicas, ready[name])) if len(shares) == 1 else share.replicas)
-            _take(free, share.option, shares[at].replicas)
-    hungry = [name for name in found if _count(found[name]) < _count(wanted[name])]
-    while hungry:
-        for name in list(hungry):
-            at = max(range(len(found[name])), key=lambda place, name=name: found[name][place].share)
-            share = found[name][at]
-            if _count(found[name]) >= min(_count(wanted[name]), problem.stage(name).most) or not _fits(free, share.option):
-                hungry.remove(name)
-                continue
-            found[name][at] = replace(share, replicas=share.replicas + 1)
-            _take(free, share.option, 1)
-    return {name: tuple(shares) for name, shares in found.items()}
-
-
-def _only_ready(shares: Shares, ready: Mapping[str, int]) -> dict[str, tuple[Share, ...]]:
-    """As many replicas as are ready, at least one of each variant."""
-    return {name: tuple(replace(share, replicas=max(1, min(share.replicas, _part(share, of, ready[name])))) for share in of)
-            for name, of in shares.items()}
-
-
-def _part(share: Share, of: tuple[Share, ...], ready: int) -> int:
-    return ready if len(of) == 1 else ready * share.replicas // max(1, _count(of))
+def _within(option: Option, largest: tuple[Share, ...]) -> bool:
+    return any(all(units <= share.option.uses().get(kind, 0.0) + 1e-9 for kind, units in option.uses().items()) for share in largest)
 
 
 def _count(shares: tuple[Share, ...] | list[Share]) -> int:

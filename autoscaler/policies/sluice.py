@@ -11,7 +11,7 @@
     4  else what is left when not all can be had                                           (`shed`)
     keep          what runs, when it does the same and P's value is not greater: P has paid for its change, so it gains within `payback_s`
     bridge        while replicas of P start, those that are ready carry the load of the moment by faster variants, more cores, larger
-                  batches; P follows when it can carry it with the replicas it has                                (`bridge`)
+                  batches; P follows when it can carry it with the replicas it has, and stays the goal as long as it holds  (`bridge`)
     parallelism   p' = ceil(rate / (utilization * true rate of a subtask)), and only up, when
                   (p' * true rate - rate) * payback_s > rate * T_r: what the rescaled job gains outweighs what its stall T_r leaves behind
 
@@ -31,11 +31,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from autoscaler.planner.evaluate import same
-from autoscaler.planner.frontier import plan
-from autoscaler.planner.model import Infeasible, Plan, Problem, Share
+from autoscaler.planner.frontier import attempt
+from autoscaler.planner.model import Plan, Problem, Share
 from autoscaler.planner.standing import Standing, stand
-from autoscaler.planner.switching import ChangePrice, ChangeTimes
-from autoscaler.policies.bridge import bridged, needs_bridge
+from autoscaler.policies.bridge import Crossing
+from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.levers import limit, unconditioned
 from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor, present
 from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
@@ -60,9 +60,10 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Needs of the last `stabilization_s`, oldest first: (when in s, events/s, ms)."""
+    """needs: of the last `stabilization_s`, oldest first: (when in s, events/s, ms). goal: what a bridge leads to; None = no bridge."""
 
     needs: tuple[tuple[float, float, float], ...] = ()
+    goal: Mapping[str, tuple[Share, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +92,33 @@ class Sluice:
         running = {stage.name: merged(state.stages[stage.name].pools) for stage in self.problem.stages}
         problem = self._known(running)
         need = self._need(problem, state, forecast, running)
-        recent = tuple(past for past in (memory or Memory()).needs if past[0] > state.now_s - self.stabilization_s)
+        memory = memory or Memory()
+        recent = tuple(past for past in memory.needs if past[0] > state.now_s - self.stabilization_s)
         needs = (*recent, (state.now_s, need.rate, need.budget_ms))
         held = replace(need, rate=max(past[1] for past in needs), budget_ms=min(past[2] for past in needs))
-        chosen, reason = _chosen(problem, running, need, held)
-        shares, reason = self._reached(problem, state, running, need, chosen, reason)
+        goal = stand(_at(problem, held), memory.goal) if memory.goal is not None else None
+        chosen, reason = (goal.plan, "on the way") if goal is not None and goal.holds else _chosen(problem, running, need, held)
+        wanted = {stage.name: stage.shares for stage in chosen.stages}
+        ready = {name: sum(pool.ready for pool in stage.pools) for name, stage in state.stages.items()}
+        crossing = Crossing(_at(problem, need, need.now), running, wanted, ready, self.times.variants_bridge)
+        bridging = self.knowledge.switching and crossing.needs_bridge()
+        shares = crossing.bridged() if bridging else wanted
+        if bridging:
+            reason += ", bridged until replicas are ready"
         targets = {}
         for stage in chosen.stages:
             parallelism = self._parallelism(state, stage.name, stage.rate)
             if shares[stage.name] != running[stage.name] or parallelism is not None:
                 targets[stage.name] = Target(shares[stage.name], parallelism)
-        return Decision(targets, Memory(needs), f"{need.rate:.0f} events/s in {need.budget_ms:.0f} ms: {reason}", chosen)
+        asked = f"{need.rate:.0f} events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
+        return Decision(targets, Memory(needs, wanted if bridging else None), f"{asked}: {reason}", chosen)
 
     def _known(self, running: Mapping[str, tuple[Share, ...]]) -> Problem:
         """The problem as the policy may see and change it."""
         problem = limit(self.problem, running, self.levers)
         if not self.knowledge.conditioned_rates:
             problem = unconditioned(problem, running)
-        price = ChangePrice(running, self.times, self.payback_s) if self.knowledge.switching else None
-        return replace(problem, switching=price)
+        return replace(problem, switching=self.times.price(running, self.payback_s) if self.knowledge.switching else None)
 
     def _need(self, problem: Problem, state: State, forecast: Forecast, running: Mapping[str, tuple[Share, ...]]) -> Need:
         quantile = newsvendor(self.shortage, 1.0) if self.knowledge.uncertainty else 0.5
@@ -118,19 +127,6 @@ class Sluice:
         drain = backlog(problem, state, _multiples(problem, running), budget_ms) / self.catch_up_s
         coming = expected(forecast, quantile) if self.knowledge.forecast else 0.0
         return Need(max(rate, coming) + drain, rate + drain, budget_ms, surge)
-
-    def _reached(self, problem: Problem, state: State, running: Mapping[str, tuple[Share, ...]], need: Need, chosen: Plan,
-                 reason: str) -> tuple[dict[str, tuple[Share, ...]], str]:
-        """The plan's shares, or those of the bridge to it."""
-        wanted = {stage.name: stage.shares for stage in chosen.stages}
-        if not self.knowledge.switching:
-            return wanted, reason
-        ready = {name: sum(pool.ready for pool in stage.pools) for name, stage in state.stages.items()}
-        moment = _at(problem, need, need.now)
-        if not needs_bridge(moment, wanted, ready):
-            return wanted, reason
-        loads_sooner = self.times.load_s < self.times.cold_start_s
-        return bridged(moment, running, wanted, ready, loads_sooner), f"{reason}; bridged until replicas are ready"
 
     def _parallelism(self, state: State, stage: str, rate: float) -> int | None:
         seen = state.stages[stage]
@@ -160,16 +156,16 @@ def merged(pools: tuple[Pool, ...]) -> tuple[Share, ...]:
 def _chosen(problem: Problem, running: Mapping[str, tuple[Share, ...]], need: Need, held: Need) -> tuple[Plan, str]:
     """Steps 1 to 4 and keep."""
     here = _at(problem, need)
-    best = plan(here)
+    best = attempt(here)
     if isinstance(best, Plan) and _in_place(best, running):
         return _kept_or(best, here, running, "in place")
     if held.rate > need.rate or held.budget_ms < need.budget_ms:
         there = _at(problem, held)
-        safe = plan(there)
+        safe = attempt(there)
         if isinstance(safe, Plan):
             return _kept_or(safe, there, running, "for the last seconds' need" if _in_place(safe, running) else "new plan")
-    if isinstance(best, Infeasible):
-        return shed(here, best, running)
+    if not isinstance(best, Plan):
+        return shed(here, running)
     return _kept_or(best, here, running, "new plan")
 
 

@@ -66,8 +66,9 @@ def test_budget_and_least_accuracy_are_limits_too():
 
 def test_the_next_best_plan_and_its_price():
     case = problem(SLOW, MIDDLE, FAST)
-    assert next_best(case, plan(case)) == Difference(
-        "without middle (2 cpu, batch 1) at a", False, 1.0, 0.0, 20.0, ("a: 1 x slow (1 cpu, batch 1)", "b: 1 x fast (4 cpu, batch 1)"))
+    other = next_best(case, plan(case))  # 80 + 20 ms, either way round
+    assert replace(other, choices=()) == Difference("without middle (2 cpu, batch 1) at a", False, 1.0, 0.0, 20.0)
+    assert sorted(choice.split(": ")[1] for choice in other.choices) == ["1 x fast (4 cpu, batch 1)", "1 x slow (1 cpu, batch 1)"]
 
 
 def test_no_next_best_where_every_other_choice_breaks_a_limit():

@@ -1,0 +1,83 @@
+"""What runs while replicas start: in place first, room for what starts, and an end to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscaler.planner.standing import stand
+from autoscaler.policies.bridge import Crossing
+from tests.policies.ladder import cores, ladder, replicas, runs
+
+
+def crossing(rate: float, running, wanted, ready: int = 1, on: float = 8, variants: bool = False) -> Crossing:
+    return Crossing(replace(ladder(cores=on), rate=rate), running, wanted, dict.fromkeys(wanted, ready), variants)
+
+
+P = ladder()
+
+
+def test_no_bridge_where_nothing_is_missing_or_what_is_ready_is_enough():
+    assert not crossing(400, runs(P, "small", 4, 4), runs(P, "small", 1, 1, 3), ready=3).needs_bridge()
+    assert not crossing(100, runs(P, "small", 4, 4), runs(P, "small", 1, 1, 3)).needs_bridge()  # one core carries 250 rows/s
+    assert crossing(400, runs(P, "small", 4, 4), runs(P, "small", 1, 1, 3)).needs_bridge()
+
+
+def test_no_bridge_where_nothing_is_ready():
+    assert not crossing(400, runs(P), runs(P, "small", 1, 1, 3), ready=0).needs_bridge()
+
+
+def test_a_new_variant_starts_at_once_for_the_old_one_serves_until_it_is_ready():
+    assert not crossing(150, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 2)).needs_bridge()
+    assert crossing(400, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 3), variants=True).needs_bridge()
+
+
+def test_replicas_are_made_before_the_ready_one_is_made_smaller():
+    # one of 4 cores carries 400 rows/s, one of a single core does not; beside it there is room for a second of 4
+    here = crossing(400, runs(P, "small", 4, 4), runs(P, "small", 1, 1, 2))
+    assert here.needs_bridge()
+    assert here.bridged() == runs(P, "small", 4, 4, 2)
+
+
+def test_the_ready_one_is_made_larger_when_it_does_not_carry_the_load_as_it_is():
+    here = crossing(400, runs(P, "small", 1, 1), runs(P, "small", 1, 2, 3))
+    (share,) = here.bridged()["s0"]
+    assert share.replicas == 3
+    assert stand(here.problem, {"s0": (replace(share, replicas=1),)}).serves
+
+
+def test_a_bridge_leaves_room_for_what_starts():
+    # as it runs, 4 cores carry the load, but 8 cores hold two such replicas, not four
+    here = crossing(400, runs(P, "small", 4, 4), runs(P, "small", 1, 2, 4))
+    (share,) = here.bridged()["s0"]
+    assert (share.replicas, share.option.units) == (4, 2)
+    assert cores(here.bridged()) <= 8
+
+
+def test_what_starts_already_is_not_taken_away():
+    here = crossing(400, runs(P, "small", 4, 1, 5), runs(P, "small", 1, 1, 3), on=16)
+    assert replicas(here.bridged()) == 5
+
+
+@settings(deadline=None, max_examples=40)
+@given(rate=st.floats(1, 1500), was=st.tuples(st.sampled_from(["small", "large"]), st.sampled_from([1, 4]), st.sampled_from([1, 2, 4])),
+       goal=st.tuples(st.sampled_from([1, 4]), st.sampled_from([1, 2, 4])), wanted=st.integers(1, 8), variants=st.booleans())
+def test_every_bridge_fits_and_holds_the_wanted_replicas(rate, was, goal, wanted, variants):
+    running, planned = runs(P, *was), runs(P, was[0], *goal, wanted)
+    if cores(planned) > 8:
+        return
+    here = crossing(rate, running, planned, variants=variants)
+    if here.needs_bridge():
+        assert cores(here.bridged()) <= 8
+        assert replicas(here.bridged()) >= wanted
+
+
+@pytest.mark.parametrize("stages", [2, 3])
+def test_stages_share_the_devices(stages):
+    chain = ladder(cores=2 * stages, stages=stages)
+    here = Crossing(replace(chain, rate=300.0), runs(chain), runs(chain, "small", 1, 1, 2), {f"s{number}": 1 for number in range(stages)})
+    assert cores(here.bridged()) <= 2 * stages
+    assert all(replicas({name: shares}) == 2 for name, shares in here.bridged().items())
