@@ -1,0 +1,60 @@
+"""The event loop: one heap, one total order.
+
+    order   (time, priority, sequence): earlier first; at one time by priority as `Priority` lists them; of equals the one scheduled first
+
+A general simulator's loop resumes a generator per event. Measured on two cores at 2 GHz, Python 3.11: about 1 us per event here, pop and
+push and call together, which leaves the time to the queue and the rules; `python -m bench sim_speed` says how much of it that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from heapq import heappop, heappush
+from typing import Any
+
+Call = Callable[[float, Any], None]
+
+
+class Priority(IntEnum):
+    """What comes first at one time: what happened by itself, then who looks at it, then who decides."""
+
+    ARRIVAL = 0
+    FAILURE = 1
+    DONE = 2
+    READY = 3
+    PROXY = 4
+    WAKE = 5
+    HORIZON = 6
+    TELEMETRY = 7
+    DECISION = 8
+    ACTION = 9
+
+
+class Loop:
+    """now_s: of the event that is being worked on."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.events = 0
+        self._heap: list[tuple[float, int, int, Call, Any]] = []
+        self._sequence = 0
+        self._stopped = False
+
+    def at(self, time_s: float, priority: Priority, call: Call, what: Any = None) -> None:
+        """`call(time_s, what)` at that time, which is not before now."""
+        self._sequence += 1
+        heappush(self._heap, (time_s, priority, self._sequence, call, what))
+
+    def stop(self) -> None:
+        """No event after the one that is being worked on."""
+        self._stopped = True
+
+    def run(self, until_s: float) -> None:
+        """All events before `until_s`, or until one of them stops it; they may schedule more."""
+        heap = self._heap
+        while heap and heap[0][0] < until_s and not self._stopped:
+            time_s, _, _, call, what = heappop(heap)
+            self.now_s = time_s
+            self.events += 1
+            call(time_s, what)

@@ -1,0 +1,324 @@
+"""Replicas of one option of a stage: the product's own `operators.stage.Stage`, its actions carried out with numbers.
+
+    Send      the batch is done after truth * noise * interference seconds
+    Start     ready cold_start_s + load_s(variant) after the units are there; variant_s where it takes over a replica of another variant
+    Resize    at once in the units held when it grows, in speed resize_s later; a shrinking one frees units then. Running batches keep their speed
+    Wake      one timer, the earliest: a tick asks again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from autoscaler.planner.model import Option
+from autoscaler.policies.change_times import ChangeTimes
+from operators.actions import Action, Answer, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Wake
+from operators.operator import Variant
+from operators.stage import Stage
+from simulator.cluster import Cluster
+from simulator.gpus import Gpus
+from simulator.loop import Loop, Priority
+from simulator.network import Station
+from simulator.outcome import Outcome
+from simulator.proxy import Proxy, Request
+from simulator.replica import Replica, beyond, freed, holds
+from simulator.rows import DEADLINE, Rows, Slots
+from simulator.truth import Factors, Truth
+
+DONE = Result(0.0)
+LOSS = {Status.EXPIRED: Outcome.EXPIRED, Status.FAILED: Outcome.FAILED}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """What all pools share. action: is told the name of each action carried out."""
+
+    loop: Loop
+    rows: Rows
+    truth: Truth
+    changes: ChangeTimes
+    cluster: Cluster
+    gpus: Gpus
+    action: Callable[[float, str, str, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlet:
+    """Where a pool's rows go. answered(slots, variant, now), lost(slots, outcome, now), settled(now): a replica became ready or went."""
+
+    answered: Callable[[Slots, str, float], None]
+    lost: Callable[[Slots, Outcome, float], None]
+    settled: Callable[[float], None]
+
+
+class Pool:
+    """share: of the stage's rows, once it is ready."""
+
+    def __init__(self, world: World, station: Station, factors: Factors, outlet: Outlet, option: Option, share: float) -> None:
+        self.option = option
+        self.share = share
+        self.retiring = False
+        self.used_s = 0.0
+        self.late = self.seen = 0
+        self._world = world
+        self._station = station
+        self._factors = factors
+        self._outlet = outlet
+        self._options = {option.variant: option}
+        self._means: dict[Option, dict[int, float]] = {}
+        self._replicas: dict[int, Replica] = {}
+        self._take_over = 0
+        self._at_once = False
+        self._wake_s = inf
+        self._busy_units = 0.0
+        self._busy_at_s = 0.0
+        self.stage = Stage(Setting(_variant(option), 0, option.batch, option.units), station.on_late, station.rule(), station.share)
+
+    # what it is doing
+
+    @property
+    def ready(self) -> int:
+        return self.stage.ready
+
+    @property
+    def replicas(self) -> int:
+        """That stay, started or starting."""
+        return self.stage.setting.replicas
+
+    @property
+    def empty(self) -> bool:
+        return not self._replicas
+
+    def busy_s(self, now_s: float) -> float:
+        """Unit-seconds in batches so far."""
+        self._busy(0.0, now_s)
+        return self.used_s
+
+    def ready_units(self) -> float:
+        return sum(one.option.units for one in self._replicas.values() if one.ready)
+
+    # events
+
+    def accept(self, request: Request, now_s: float) -> None:
+        slots = request.slots
+        values = self._world.rows.values
+        deadlines = np.full(len(slots), now_s) if self._station.fifo else values[slots, DEADLINE]
+        self._apply(self.stage.arrive(request, deadlines, now_s), now_s)
+
+    def begin(self, replicas: int, now_s: float) -> None:
+        """As at the start of a run: they are ready at once."""
+        self._at_once = True
+        self._apply(self.stage.change(replace(self.stage.setting, replicas=replicas), now_s), now_s)
+        self._at_once = False
+
+    def change(self, option: Option, replicas: int, now_s: float, take_over: int = 0) -> None:
+        """take_over: new replicas that only load, because they take over others in place."""
+        old, self.option = self.option, option
+        self._take_over = take_over
+        self._options[option.variant] = option
+        self._tell(old, option, replicas, now_s)
+        setting = replace(self.stage.setting, variant=_variant(option), replicas=replicas, batch=option.batch, cores=option.units)
+        if old.units == option.units and old.variant == option.variant and old != option:
+            for one in self._replicas.values():
+                if one.option == old:
+                    one.option, one.means = option, self._means_of(option)
+        if setting != self.stage.setting:
+            self._apply(self.stage.change(setting, now_s), now_s)
+
+    def fail(self, now_s: float) -> bool:
+        """One ready replica dies, the first; False when there is none."""
+        one = next((one for one in self._replicas.values() if one.ready), None)
+        if one is None:
+            return False
+        self._die(one, True, now_s)
+        return True
+
+    def evict(self, now_s: float) -> list[Request]:
+        """The rows that wait leave, as requests for another pool."""
+        runs = self.stage.forget(lambda request: True)
+        return [Request(run.request.slots[run.rows], run.request.proxy) for run in runs]
+
+    # what the state machine asks for
+
+    def _apply(self, actions: list[Action], now_s: float) -> None:
+        passed: list[Slots] = []
+        lost: list[tuple[Slots, Outcome]] = []
+        proxies: list[Proxy] = []
+        variant = ""
+        changed = False
+        for action in actions:
+            kind = type(action)
+            if kind is Answer:
+                run = action.run
+                request: Request = run.request
+                slots = request.slots if len(run.rows) == len(request.slots) else request.slots[run.rows]
+                proxy = request.proxy
+                proxy.unanswered -= len(slots)
+                if proxy not in proxies:
+                    proxies.append(proxy)
+                if action.result is None:
+                    lost.append((slots, LOSS[Status(int(action.status[0]))]))
+                    self.late += len(slots)
+                else:
+                    passed.append(slots)
+                    variant = action.variant.name
+                    self.late += action.late
+                self.seen += len(slots)
+            elif kind is Send:
+                self._send(self._replicas[action.replica], action.batch.rows, now_s)
+            elif kind is Wake:
+                if action.at < self._wake_s:
+                    self._wake_s = max(action.at, now_s)
+                    self._world.loop.at(self._wake_s, Priority.WAKE, self._tick)
+            else:
+                self._carry_out(action, now_s)
+                changed = True
+        if passed:
+            self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), variant, now_s)
+        for slots, outcome in lost:
+            self._outlet.lost(slots, outcome, now_s)
+        if proxies:
+            rate = self.stage.rate.at(now_s)
+            for proxy in proxies:
+                proxy.hint(rate)
+                proxy.poll(now_s)
+        if changed:
+            self._outlet.settled(now_s)
+
+    def _carry_out(self, action: Action, now_s: float) -> None:
+        match action:
+            case Start(number, variant, _, delay_s):
+                self._start(number, self._options[variant.name], delay_s, now_s)
+            case Stop(number):
+                self._release(self._replicas.pop(number), now_s)
+            case Kill(number):
+                self._world.loop.at(now_s, Priority.FAILURE, self._killed, self._replicas[number])
+            case Resize(number, _):
+                self._resize(self._replicas[number], now_s)
+
+    def _send(self, one: Replica, rows: int, now_s: float) -> None:
+        mean_s = one.means.get(rows)
+        if mean_s is None:
+            mean_s = one.means[rows] = self._world.truth.mean_s(self._station.name, one.option, rows)
+        self._busy(one.option.units, now_s)
+        one.busy_units = one.option.units
+        seconds = mean_s * self._factors.next() * self._world.gpus.factor(one)
+        self._world.loop.at(now_s + seconds, Priority.DONE, self._done, one)
+
+    def _done(self, now_s: float, one: Replica) -> None:
+        if one.gone:
+            return
+        self._busy(-one.busy_units, now_s)
+        one.busy_units = 0.0
+        self._apply(self.stage.replica_done(one.number, DONE, now_s), now_s)
+
+    def _busy(self, units: float, now_s: float) -> None:
+        self.used_s += self._busy_units * (now_s - self._busy_at_s)
+        self._busy_units += units
+        self._busy_at_s = now_s
+
+    def _tick(self, now_s: float, _: None) -> None:
+        if now_s >= self._wake_s:
+            self._wake_s = inf
+            self._apply(self.stage.tick(now_s), now_s)
+
+    # replicas
+
+    def _start(self, number: int, option: Option, delay_s: float, now_s: float) -> None:
+        one = Replica(number, option, self._means_of(option), self._take_over > 0)
+        self._take_over = max(0, self._take_over - 1)
+        self._replicas[number] = one
+        units, start_s = holds(option), 0.0 if self._at_once else delay_s + self._start_s(one)
+
+        def granted(at_s: float) -> None:
+            one.ask, one.held = None, units
+            self._world.gpus.place(one, option.device, option.variant, option.units)
+            self._world.loop.at(at_s + start_s, Priority.READY, self._ready, one)
+
+        one.ask = self._world.cluster.ask(units, granted, now_s)
+
+    def _start_s(self, one: Replica) -> float:
+        changes = self._world.changes
+        if one.in_place and changes.variant_s is not None:
+            return changes.variant_s
+        return changes.cold_start_s + changes.load_s.get(one.option.variant, 0.0)
+
+    def _ready(self, now_s: float, one: Replica) -> None:
+        if one.gone:
+            return
+        one.ready = True
+        self._apply(self.stage.replica_ready(one.number, now_s), now_s)
+        self._outlet.settled(now_s)
+
+    def _resize(self, one: Replica, now_s: float) -> None:
+        option = self._options[one.option.variant]
+        if one.ask is not None:
+            self._world.cluster.withdraw(one.ask)
+            one.ask = None
+        if not one.held:  # it still waits for its first units
+            self._replicas.pop(one.number)
+            self._start(one.number, option, 0.0, now_s)
+            return
+
+        def granted(at_s: float) -> None:
+            one.ask = None
+            for kind, amount in more.items():
+                one.held[kind] = one.held.get(kind, 0.0) + amount
+            self._world.loop.at(at_s + self._world.changes.resize_s, Priority.READY, self._resized, (one, option))
+
+        more = beyond(option, one.held)
+        one.held = dict(one.held)
+        one.ask = self._world.cluster.ask(more, granted, now_s)
+
+    def _resized(self, now_s: float, what: tuple[Replica, Option]) -> None:
+        one, option = what
+        if one.gone or option is not self._options[option.variant]:
+            return  # a later resize is on its way
+        one.option, one.means = option, self._means_of(option)
+        self._shrink(one, option, now_s)
+
+    def _shrink(self, one: Replica, option: Option, now_s: float) -> None:
+        less = freed(option, one.held)
+        one.held = holds(option)
+        self._world.cluster.release(less, now_s)
+
+    def _killed(self, now_s: float, one: Replica) -> None:
+        if not one.gone:
+            self._die(one, False, now_s)
+
+    def _die(self, one: Replica, outside: bool, now_s: float) -> None:
+        del self._replicas[one.number]
+        self._busy(-one.busy_units, now_s)
+        self._release(one, now_s)
+        self._apply(self.stage.replica_died(one.number, now_s, outside, "killed"), now_s)
+        self._outlet.settled(now_s)
+
+    def _release(self, one: Replica, now_s: float) -> None:
+        one.gone = True
+        if one.ask is not None:
+            self._world.cluster.withdraw(one.ask)
+        self._world.gpus.remove(one)
+        if one.held:
+            self._world.cluster.release(one.held, now_s)
+
+    def _means_of(self, option: Option) -> dict[int, float]:
+        return self._means.setdefault(option, {})
+
+    def _tell(self, old: Option, option: Option, replicas: int, now_s: float) -> None:
+        tell, name, before = self._world.action, self._station.name, self.stage.setting.replicas
+        if option.variant != old.variant:
+            tell(now_s, name, "variant", replicas)
+        elif replicas != before:
+            tell(now_s, name, "replicas", replicas - before)
+        if option.units != old.units:
+            tell(now_s, name, "resize", option.units - old.units)
+        if option.batch != old.batch:
+            tell(now_s, name, "batch", option.batch)
+
+
+def _variant(option: Option) -> Variant:
+    return Variant(option.variant, option.accuracy, {"device": option.device})

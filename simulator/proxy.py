@@ -1,0 +1,107 @@
+"""A stage's proxy in Flink: gathers rows into micro-batches and keeps the window. The rule is the connector's `SendQueue`.
+
+    u      rows sent and not answered          w    window: rows that may be        h    rows worth gathering, by the service's hint
+    t_1    when the row that waits longest came, or the last micro-batch left, the later
+
+    u = 0             at once
+    w - u < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
+    else              when h rows wait, at the latest at t_1 + linger
+    h                 ceil(rate * GATHER_S), 1 .. the largest request; told with every answer
+
+While the job is rescaled (`stalled_until_s`) nothing is sent. Rows of the source and rows that other stages hand on are gathered by two
+proxies of the same stage, as by two subtasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, inf
+
+from simulator.inbox import Inbox
+from simulator.loop import Loop, Priority
+from simulator.rows import Slots
+
+GATHER_S = 0.002  # as the service tells proxies (operators.hosted)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """The connector's settings; the defaults are its own. linger_s = 0 with max_rows = 1: every row by itself."""
+
+    max_rows: int = 512
+    linger_s: float = 0.002
+    window: int = 8192
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A micro-batch: what the stage's runs point to."""
+
+    slots: Slots
+    proxy: Proxy
+
+
+class Proxy:
+    def __init__(self, loop: Loop, inbox: Inbox, settings: Gathering, deliver: Callable[[Request, float], None]) -> None:
+        self.inbox = inbox
+        self.unanswered = 0
+        self.stalled_until_s = 0.0
+        self._loop = loop
+        self._settings = settings
+        self._deliver = deliver
+        self._hint = settings.max_rows
+        self._worth = min(settings.max_rows, max(1, settings.window // 4))
+        self._left_s = -inf
+        self._timer_s = inf
+        self._sending = False
+
+    def backlog(self, now_s: float) -> int:
+        """Rows that wait here."""
+        return self.inbox.here(now_s)
+
+    def hint(self, rate: float) -> None:
+        rows = ceil(rate * GATHER_S)
+        self._hint = 1 if rows < 1 else min(rows, self._settings.max_rows)
+
+    def poll(self, now_s: float) -> None:
+        """Sends what is due and comes back when more will be."""
+        if self._sending:
+            return
+        self._sending = True
+        due_s = self._due_s(now_s)
+        while due_s <= now_s:
+            room = self._settings.window - self.unanswered
+            slots = self.inbox.take(min(self.inbox.here(now_s), room, self._settings.max_rows))
+            self._left_s = now_s
+            self.unanswered += len(slots)
+            self._deliver(Request(slots, self), now_s)
+            due_s = self._due_s(now_s)
+        self._sending = False
+        if due_s < self._timer_s:
+            self._timer_s = due_s
+            self._loop.at(due_s, Priority.PROXY, self._timer)
+
+    def stall(self, until_s: float) -> None:
+        self.stalled_until_s = until_s
+        self._loop.at(until_s, Priority.PROXY, self._timer)
+
+    def _timer(self, now_s: float, _: None) -> None:
+        if now_s >= self._timer_s:
+            self._timer_s = inf
+        self.poll(now_s)
+
+    def _due_s(self, now_s: float) -> float:
+        first_s = self.inbox.first_s()
+        if first_s == inf:
+            return inf
+        if self.unanswered:
+            room = self._settings.window - self.unanswered
+            if room < self._worth and (room <= 0 or room < self.inbox.here(now_s)):
+                return inf
+            linger_s = (first_s if first_s > self._left_s else self._left_s) + self._settings.linger_s
+            full_s = self.inbox.nth_s(self._hint)
+            due_s = full_s if full_s < linger_s else linger_s
+        else:
+            due_s = first_s
+        return due_s if due_s > self.stalled_until_s else self.stalled_until_s

@@ -1,0 +1,63 @@
+"""The rows in flight, as columns: a row is a slot, and slots are used again, so memory follows what is in flight.
+
+    SENT      when its event left its sender, s        ARRIVED   when the event came to the source topic, s
+    DEADLINE  of the event, s                          EVENT     number of the event, from 0 in order of sending
+    CHILDREN  what its joined children make of its accuracy: mean of theirs, 1 without
+
+variants  (slots, stages) int8, index v of the variant that answered the row at that stage, -1 where none did; -2 - v where that was an
+          ancestor, before the row was fanned out
+parent    slot of the row that it was fanned out from, -1 for a source event
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SENT, ARRIVED, DEADLINE, EVENT, CHILDREN = range(5)
+COLUMNS = 5
+
+Slots = NDArray[np.int64]
+
+
+class Rows:
+    def __init__(self, stages: int, size: int = 1024) -> None:
+        self.values = np.zeros((size, COLUMNS))
+        self.variants = np.full((size, stages), -1, np.int8)
+        self.parent = np.full(size, -1, np.int64)
+        self._free = np.arange(size, dtype=np.int64)[::-1].copy()
+        self._count = size
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.values) - self._count
+
+    def take(self, count: int) -> Slots:
+        """Slots of new rows, without a parent; their values are the caller's to set."""
+        while count > self._count:
+            self._grow()
+        self._count -= count
+        return self._free[self._count : self._count + count].copy()
+
+    def taken(self) -> Slots:
+        """Slots of all rows in flight, ascending."""
+        free = np.zeros(len(self.values), bool)
+        free[self._free[: self._count]] = True
+        return np.flatnonzero(~free)
+
+    def free(self, slots: Slots) -> None:
+        count = len(slots)
+        self._free[self._count : self._count + count] = slots
+        self._count += count
+        self.variants[slots] = -1
+        self.parent[slots] = -1
+
+    def _grow(self) -> None:
+        size = len(self.values)
+        self.values = np.concatenate([self.values, np.zeros((size, COLUMNS))])
+        self.variants = np.concatenate([self.variants, np.full((size, self.variants.shape[1]), -1, np.int8)])
+        self.parent = np.concatenate([self.parent, np.full(size, -1, np.int64)])
+        free = np.empty(2 * size, np.int64)
+        free[: self._count] = self._free[: self._count]
+        free[self._count : self._count + size] = np.arange(2 * size - 1, size - 1, -1)
+        self._free, self._count = free, self._count + size
