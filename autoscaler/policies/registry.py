@@ -23,6 +23,7 @@ from autoscaler.policies.loki import Loki
 from autoscaler.policies.policy import Levers, Policy, PolicySpec
 from autoscaler.policies.proteus import proteus, sommelier
 from autoscaler.policies.rim import rim
+from autoscaler.policies.sluice import Sluice
 from autoscaler.policies.sponge import Fa2InSponge, Sponge
 from autoscaler.policies.static import Static
 from autoscaler.policies.themis import Themis
@@ -39,6 +40,7 @@ _VARIANTS_TOO = replace(_REPLICAS_AND_BATCH, variants=True)
 _DEVICES_TOO = replace(_VARIANTS_TOO, shares=True, devices=True)
 
 SPECS: tuple[PolicySpec, ...] = (
+    PolicySpec("sluice", "Sluice: every lever at once, for what may come, at a price for every change", Sluice),
     PolicySpec("fa2", "FA2: fewest instances of one size, batches within the SLO", Fa2, _REPLICAS_AND_BATCH),
     PolicySpec("themis", "Themis: resizes in place while the load grows, replicas when it does not", Themis, _BOTH_SCALES),
     PolicySpec("horizontal_only", "FA2's plan with Themis' stabilisation", HorizontalOnly, _REPLICAS_AND_BATCH),
