@@ -76,11 +76,11 @@ def test_it_serves_whenever_a_plan_does_once_its_replicas_are_ready(running, rat
     assert stand(here, last).serves == isinstance(plan(here), Plan)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(running=assignments, rate=rates)
 def test_under_a_steady_load_it_comes_to_rest(running, rate):
     problem = ladder(objective=ACCURATE_ENOUGH)
-    last = follow(Sluice(problem), running, [rate] * 25)
+    last = follow(Sluice(problem), running, [rate] * 16)
     assert last[-1] == last[-2] == last[-3]
 
 
