@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from autoscaler.planner.model import Plan, Problem
+from autoscaler.planner.model import Plan, Problem, StageModel
 from autoscaler.policies.ipa import Ipa
 from bench.published import accuracy, ipa
 from bench.published.ipa import Step
@@ -57,12 +57,16 @@ class Interval:
 
 def intervals(policy: Ipa, least: float, most: float) -> tuple[Interval, ...]:
     """The policy's plans for all rates from `least` to `most`."""
-    jumps = {most}
+    return tuple(Interval(low, high, policy.plan(high)) for low, high in itertools.pairwise([0.0, *_ends(policy, least, most)]))
+
+
+def _ends(policy: Ipa, least: float, most: float) -> list[float]:
+    """The rates from `least` to `most` at which an interval ends."""
+    ends = {most}
     for stage in policy.posed(most).stages:
         for option in stage.options:
-            jumps |= {count * option.throughput for count in range(1, math.ceil(most / option.throughput) + 1)}
-    ends = sorted(rate for rate in jumps if least <= rate <= most)
-    return tuple(Interval(low, high, policy.plan(high)) for low, high in itertools.pairwise([0.0, *ends]))
+            ends |= {count * option.throughput for count in range(1, math.ceil(most / option.throughput) + 1)}
+    return sorted(rate for rate in ends if least <= rate <= most)
 
 
 class Reference:
@@ -132,7 +136,10 @@ class Reference:
             given = _raised(self.given, dict(zip(pair, (one, other), strict=True)))
             least, high = self.window[step.workload]
             policy = ipa.system(step.system, given, step.series in ipa.RANKED)
-            if any(_same(step, interval.plan, ACCURACY_READ, COST_READ) for interval in intervals(policy, least, high)):
+            stages = policy.posed(high).stages
+            # a plan is asked for only at rates at which the pair costs what the step does
+            if any(_same(step, policy.plan(rate), ACCURACY_READ, COST_READ) for rate in _ends(policy, least, high)
+                   if _costs(stages, pair, rate, step.cost)):
                 return True
         return False
 
@@ -172,6 +179,13 @@ def _same(step: Step, plan: Plan | None, accuracy_read: float, cost_read: float)
 def _near(step: Step, found: float, cost: float, accuracy_read: float, cost_read: float) -> bool:
     scaled = found if step.series in ipa.RANKED else 100 * found
     return abs(scaled - step.accuracy) <= accuracy_read and abs(cost - step.cost) <= cost_read
+
+
+def _costs(stages: tuple[StageModel, ...], pair: tuple[str, ...], rate: float, cost: float) -> bool:
+    """Whether the pair's options can carry the rate for that cost."""
+    parts = [[max(stage.least, math.ceil(rate / option.throughput - 1e-9)) * option.cost for option in stage.options if option.variant == variant]
+             for stage, variant in zip(stages, pair, strict=True)]
+    return any(abs(sum(costs) - cost) <= COST_READ for costs in itertools.product(*parts))
 
 
 def _raised(given: Problem, gains: dict[str, float]) -> Problem:
