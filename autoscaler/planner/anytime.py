@@ -8,7 +8,7 @@
             a price of change that is no sum over the variants counts as 0
     plan    the same search over fewer labels and mixes, each of which can be had: first with one mix for each stage that conditions others,
             then with all mixes of one of them at a time while that makes the plan better
-    gap     value of the bound - value of the plan, in the first component
+    gap     value of the bound - value of the plan, in the first component; 0 proves the plan best where there is but one component
 
 Needs demand and factors that never fall when the rate rises, and waits that are never negative. Each search is given less to look at until
 its counted work fits, so the plan is the same on every machine.
@@ -25,7 +25,7 @@ from autoscaler.planner.aim import Aim, aim_of
 from autoscaler.planner.candidates import last_tick
 from autoscaler.planner.conditions import Conditions, Mix
 from autoscaler.planner.model import Infeasible, Kind, Option, Plan, Problem, RateTerm, Sizing, StageModel
-from autoscaler.planner.outcome import as_plan, best_label, greatest
+from autoscaler.planner.outcome import TIE, as_plan, best_label, greatest
 from autoscaler.planner.search import Graph, Search
 from autoscaler.planner.solve import additive, exceeded
 from autoscaler.planner.thinning import Thinning
@@ -48,7 +48,10 @@ def plan(problem: Problem, graph: Graph, work: float) -> Plan | Infeasible:
     found = _plan(problem, graph, work)
     if found is None:
         return Infeasible((), proven=False)
-    return replace(found, exact=False, gap=max(0.0, bound - found.value[0]))
+    gap = max(0.0, bound - found.value[0])
+    if gap <= TIE * max(1.0, abs(bound)):
+        return replace(found, exact=len(found.value) == 1, gap=0.0)
+    return replace(found, exact=False, gap=gap)
 
 
 def _efforts(work: float) -> list[tuple[int, int, Work]]:

@@ -48,7 +48,7 @@ class Ways:
     batches: np.ndarray
     used: Mapping[str, np.ndarray]
 
-    def shares(self, way: int) -> Share:
+    def share_of(self, way: int) -> Share:
         return Share(self.stage.options[self.option[way]], int(self.replicas[way]), self.share)
 
 

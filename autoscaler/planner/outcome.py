@@ -42,7 +42,7 @@ def as_plan(problem: Problem, graph: Graph, chosen: Sequence[tuple[Ways, int]], 
         parts[ways.stage.name].append((ways, way))
     for found in parts.values():
         found.sort(key=lambda one: int(one[0].option[one[1]]))
-    shares = {name: tuple(ways.shares(way) for ways, way in found) for name, found in parts.items()}
+    shares = {name: tuple(ways.share_of(way) for ways, way in found) for name, found in parts.items()}
     conditions = graph.conditions
     setting = {origin: tuple((share.option.variant, round(share.share * conditions.parts[origin])) for share in shares[origin])
                for origin in conditions.origins}

@@ -2,7 +2,8 @@
 
 Labels are laid into about `most` cells, sqrt(most) bands of ticks and in each as many runs of the first value, equally full.
 
-    keep    of each cell the label with the least first value, and of all the least of every component: each is a plan that can be had
+    keep    of each cell the label with the least first value, and of all the least of every component: each is a plan that can be had;
+            down to one, the one with the least ticks
     merge   one label per cell with the least of every component: no plan of the cell is better, so the best of them bounds all plans
 """
 
@@ -32,6 +33,9 @@ class Thinning:
         starts = np.unique(np.arange(side * side) * len(order) // (side * side))
         if self.merge:
             return order[starts], np.minimum.reduceat(ticks[order], starts), np.minimum.reduceat(values[order], starts, axis=0)
+        if self.most == 1:
+            fastest = np.lexsort((values[:, 0], ticks))[:1]
+            return fastest, ticks[fastest], values[fastest]
         least = [int(np.argmin(ticks)), *(int(place) for place in np.argmin(values, axis=0))]
         places = np.unique(np.concatenate([order[starts], np.array(least)]))
         return places, ticks[places], values[places]

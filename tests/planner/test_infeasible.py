@@ -22,7 +22,7 @@ def problem(*options, slo_ms=100.0, rate=10.0, objective=None, devices=None, mos
     return Problem((StageModel("a", options, most=most),), rate, slo_ms, objective or LeastCost(), Waits(), devices or {})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems(st.integers(1, 3), most_ways=60))
 def test_each_relaxation_alone_is_enough_and_no_less_is(problem):
     assume(brute(problem) is None)
