@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,14 +84,12 @@ class Resize:
     cores: int
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):  # as Answer and Wake: made for every batch, at a third of the cost of a frozen dataclass
     replica: int
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Rows of one request, answered. status uint8 per row; reasons one per row that is not answered, in order.
 
     With `result`, the rows are the `part`-th run of its batch and begin at position `first` of it.
@@ -109,8 +107,7 @@ class Answer:
     first: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(NamedTuple):
     """Call `tick` at this time."""
 
     at: float

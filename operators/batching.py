@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, exp
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from operators.queue import EdfQueue
 from operators.service_time import ServiceTime
@@ -39,8 +39,7 @@ class Reason(StrEnum):
     FLUSH = "flush"
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):  # as View and Wait: made for every batch, at a third of the cost of a frozen dataclass
     """Send n rows now. Rows that need not be kept and whose deadline is before `drop_before` are given up first."""
 
     n: int
@@ -48,15 +47,13 @@ class Release:
     drop_before: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Ask again at this time, or at the next event."""
 
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What a rule sees. The queue is never empty; `replicas` >= 1 of which at least one is idle; rate in rows/s; share in (0, 1]."""
 
     queue: EdfQueue
@@ -184,4 +181,4 @@ class ArrivalRate:
         return self._decayed(now) / self.memory_s
 
     def _decayed(self, now: float) -> float:
-        return self._rows * exp(min(0.0, self._at - now) / self.memory_s)
+        return self._rows * exp((self._at - now) / self.memory_s) if now > self._at else self._rows

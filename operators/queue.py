@@ -54,10 +54,22 @@ class Run:
         return Run(self.request, rows, deadlines, self.arrived, self.keep, self.adjacent, self.sequence)
 
 
+_FIRST = np.arange(64, dtype=np.int32)
+_FIRST.setflags(write=False)
+
+
+def _ascends(deadlines: NDArray[np.float64]) -> bool:
+    if len(deadlines) <= len(_FIRST):  # up to there a list is faster
+        plain = deadlines.tolist()
+        return plain == sorted(plain)
+    return bool((deadlines[1:] >= deadlines[:-1]).all())
+
+
 def runs_of(request: Any, deadlines: NDArray[np.float64], arrived: float, keep: NDArray[np.bool_] | None = None) -> list[Run]:
     """The rows of a request as sorted runs: one, or two where only some rows must be kept."""
-    rows = np.arange(len(deadlines), dtype=np.int32)
-    adjacent = bool((deadlines[1:] >= deadlines[:-1]).all())
+    count = len(deadlines)
+    rows = _FIRST[:count] if count <= len(_FIRST) else np.arange(count, dtype=np.int32)
+    adjacent = _ascends(deadlines)
     if not adjacent:
         rows = np.argsort(deadlines, kind="stable").astype(np.int32)
         deadlines = deadlines[rows]

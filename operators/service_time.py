@@ -45,7 +45,10 @@ class ServiceTime:
         expected = self.of(rows)
         if expected is not None and seconds > OUTLIER * expected > 0:
             seconds = OUTLIER * expected
-        self._sizes.setdefault(rows.bit_length(), _Size()).observe(rows, seconds)
+        size = self._sizes.get(rows.bit_length())
+        if size is None:
+            size = self._sizes[rows.bit_length()] = _Size()
+        size.observe(rows, seconds)
         self._solve()
 
     def of(self, rows: float) -> float | None:

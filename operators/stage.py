@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,9 @@ class Stage:
         self._hang_s = hang_s
         self._proven: Variant | None = None  # the last variant of which a replica became ready
         self._replicas: dict[int, _Replica] = {}
+        self._ready = 0
         self._next = 0
+        self._hang_at = inf  # no running batch is due for a kill before
         self._suspects: deque[Suspect] = deque()
         self._healthy_turn = True
         self._failures = 0  # deaths since the last answered batch
@@ -92,7 +95,7 @@ class Stage:
 
     @property
     def ready(self) -> int:
-        return sum(replica.state is not _State.STARTING for replica in self._replicas.values())
+        return self._ready
 
     @property
     def in_flight(self) -> int:
@@ -145,6 +148,7 @@ class Stage:
                         other.variant = found
             replica.variant = found
         replica.state = _State.IDLE
+        self._ready += 1
         if replica.variant == self.setting.variant:
             self._proven = replica.variant
         return self._dispatch(self._reconcile(), now)
@@ -160,15 +164,16 @@ class Stage:
             self.service_time.observe(batch.rows, now - batch.sent_at)
         self._rule.observe(batch.rows, late)
         if replica.leaving:
-            del self._replicas[number]
+            self._remove(replica)
             actions.append(Stop(number))
         return self._dispatch(actions, now)
 
     def replica_died(self, number: int, now: float, outside: bool, detail: str) -> list[Action]:
         """The process is gone. outside: the operator had no part in it. detail: how, for people."""
-        replica = self._replicas.pop(number, None)
+        replica = self._replicas.get(number)
         if replica is None:
             return []
+        self._remove(replica)
         self._failures += 1
         actions: list[Action] = []
         if replica.batch is not None:
@@ -223,33 +228,44 @@ class Stage:
         if replica.batch is not None:
             replica.leaving = True
             return []
-        del self._replicas[replica.number]
+        self._remove(replica)
         return [Stop(replica.number)]
+
+    def _remove(self, replica: _Replica) -> None:
+        del self._replicas[replica.number]
+        self._ready -= replica.state is not _State.STARTING
 
     # rows
 
     def _dispatch(self, actions: list[Action], now: float) -> list[Action]:
         """Gives idle replicas what the rule releases."""
         self._expire(actions, now)
-        for replica in list(self._replicas.values()):
-            if replica.batch is not None and not replica.killed:
-                self._watch(replica, replica.batch, actions, now)
-            if replica.state is not _State.IDLE or replica.leaving:
-                continue
-            batch = self._next_batch(actions, now)
-            if batch is None:
-                continue
-            replica.state, replica.batch = _State.BUSY, batch
-            actions += (Send(replica.number, batch), Wake(now + self._hang_s))
+        if now >= self._hang_at:
+            self._watch(actions, now)
+        if self._suspects or len(self.queue):
+            for replica in [one for one in self._replicas.values() if one.state is _State.IDLE and not one.leaving]:
+                batch = self._next_batch(actions, now)
+                if batch is None:
+                    break  # the others would be told the same
+                replica.state, replica.batch = _State.BUSY, batch
+                self._hang_at = min(self._hang_at, now + self._hang_s)
+                actions.append(Send(replica.number, batch))
+        if self._hang_at < inf:
+            actions.append(Wake(self._hang_at))
         return actions
 
-    def _watch(self, replica: _Replica, batch: Batch, actions: list[Action], now: float) -> None:
-        due = batch.sent_at + self._hang_s
-        if now >= due:
-            replica.killed = True
-            actions.append(Kill(replica.number))
-        else:
-            actions.append(Wake(due))
+    def _watch(self, actions: list[Action], now: float) -> None:
+        """Kills the replicas that hang, and says when the next one would."""
+        self._hang_at = inf
+        for replica in self._replicas.values():
+            if replica.batch is None or replica.killed:
+                continue
+            due = replica.batch.sent_at + self._hang_s
+            if now >= due:
+                replica.killed = True
+                actions.append(Kill(replica.number))
+            else:
+                self._hang_at = min(self._hang_at, due)
 
     def _next_batch(self, actions: list[Action], now: float) -> Batch | None:
         if self._suspects and not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):

@@ -1,0 +1,79 @@
+"""Requests per second of the simulator on one core: two stages, 80 % load, batches up to 8, the product's own queue, rule and stage.
+
+Each stage has 8 replicas of l(b) = 2 + b ms with noise of 15 %, so 6,400 rows/s at full batches; 5,120 events/s come as a Poisson process
+with an SLO of 300 ms, gathered by proxies with the connector's own settings. Nothing is planned: decisions are counted apart, by the
+controller's clock, when there are any. Each figure is the median of several runs of other seeds; a first run warms up.
+
+Where the time goes, from a profile of the same run, is printed below as shares: the product's queue, rule and stage; the rest.
+Beside it the same pipeline at 60 events/s on one replica each, where every micro-batch is one row: what single rows cost.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import resource
+import statistics
+import time
+
+from autoscaler.planner.model import Option, Problem, Share, StageModel
+from autoscaler.planner.objectives import LeastCost
+from autoscaler.planner.queueing import FillWait
+from bench.report import progress, table
+from simulator.arrivals import Arrivals, Poisson
+from simulator.network import graph_of
+from simulator.scenario import Scenario
+from simulator.simulation import simulate
+from simulator.truth import Truth
+
+BATCH = 8
+FIXED_MS, ROW_MS = 2.0, 1.0
+LOAD = 0.8
+SLO_S = 0.3
+
+
+def run(quick: bool, seed: int) -> dict:
+    seconds, repeats = (8, 3) if quick else (60, 5)
+    busy, sparse = _scenario(8, LOAD * 8 * _full_rate(), seconds), _scenario(1, 60.0, 10 * seconds)
+    simulate(busy, seed=seed)
+    without = [_rate(busy, seed + one, records=False) for one in range(repeats)]
+    progress(f"records off: {[round(one) for one in without]}")
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before records are kept
+    with_records = [_rate(busy, seed + one, records=True) for one in range(repeats)]
+    progress(f"records on: {[round(one) for one in with_records]}")
+    single = [_rate(sparse, seed + one, records=False) for one in range(repeats)]
+    figures = {"requests_per_s": statistics.median(without), "with_records_per_s": statistics.median(with_records), "peak_rss_mb": peak_mb,
+               "single_rows_per_s": statistics.median(single), "product_share": _product_share(busy, seed)}
+    print(table(["two stages, 80 % load, batch up to 8", "figure"], [[name, round(value, 2)] for name, value in figures.items()]))
+    return figures
+
+
+def _full_rate() -> float:
+    return 1000 * BATCH / (FIXED_MS + ROW_MS * BATCH)
+
+
+def _scenario(replicas: int, rate: float, seconds: int) -> Scenario:
+    latency_ms = FIXED_MS + ROW_MS * BATCH
+    option = Option("m", BATCH, 1.0, latency_ms, _full_rate(), 0.9, 1.0)
+    stages = (StageModel("first", (option,)), StageModel("second", (option,), ("first",)))
+    problem = Problem(stages, rate, 1000 * SLO_S, LeastCost(), FillWait())
+    truth = Truth(lambda stage, option, rows: FIXED_MS + ROW_MS * rows, 0.15)
+    return Scenario(problem, graph_of(problem), Arrivals(Poisson([rate] * seconds), SLO_S), truth,
+                    {stage.name: (Share(option, replicas),) for stage in stages})
+
+
+def _rate(scenario: Scenario, seed: int, records: bool) -> float:
+    began = time.perf_counter()
+    done = simulate(scenario, seed=seed, records=records, clock=time.perf_counter)
+    return done.tally.events / (time.perf_counter() - began - done.decision_s)
+
+
+def _product_share(scenario: Scenario, seed: int) -> float:
+    """Share of the profiled time inside `operators`, with what its functions call of Python and numpy."""
+    profile = cProfile.Profile()
+    profile.runcall(simulate, scenario, seed=seed, records=False)
+    own = pstats.Stats(profile).stats
+    total = sum(timing[2] for timing in own.values())
+    inside = sum(timing[2] for (path, _, _), timing in own.items() if "/operators/" in path)
+    inside += sum(caller[2] for (path, _, _), timing in own.items() if path == "~" for (calling, _, _), caller in timing[4].items() if "/operators/" in calling)
+    return inside / total
