@@ -103,7 +103,10 @@ class Infaas:
 
 
 def _fits(held: Counter[Hosting], units: Mapping[str, float]) -> bool:
-    return all(number <= hosting.most for hosting, number in held.items()) and all(
+    variants: Counter[tuple[str, str]] = Counter()
+    for hosting, number in held.items():
+        variants[hosting.family, hosting.option.variant] += number
+    return all(variants[hosting.family, hosting.option.variant] <= hosting.most for hosting in held) and all(
         sum(number * hosting.option.units for hosting, number in held.items() if hosting.option.device == kind) <= most + 1e-9
         for kind, most in units.items())
 

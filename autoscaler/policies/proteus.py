@@ -63,7 +63,7 @@ class Proteus:
                 placed[key] = placed.get(key, 0.0) + share.replicas * share.option.units
         offered = hostings(self.problem, min(self.load_s / self.interval_s, 1.0))
         wanted = {family: max(rate, self.least_rate) for family, rate in demand.items() if any(hosting.family == family for hosting in offered)}
-        return Fleet(offered, device_units(self.problem, offered, now), wanted, placed if self.fixed_families else None, hosted_now(offered, now))
+        return Fleet(offered, device_units(self.problem, offered, now), wanted, placed if self.fixed_families and placed else None, hosted_now(offered, now))
 
     def place(self, fleet: Fleet) -> Placement | None:
         """The best placement at the greatest beta that can be had."""
@@ -71,7 +71,7 @@ class Proteus:
             placement = aggregated(fleet, beta, self.gap, self.time_limit_s)
             if placement is not None:
                 return without_idle(fleet, placement)
-        return most_served(fleet)
+        return most_served(fleet) or most_served(replace(fleet, placed=None))
 
 
 def proteus(problem: Problem) -> Proteus:

@@ -17,6 +17,7 @@
 
     Aggregated:  N[j] integer replicas, u[j] >= 0, y[j]; the same with N for x and no i
                     sum over j of kind t of c[j] * N[j] <= D[t]                      (capacity)
+                    sum over j of one variant of N[j] <= most                        (most)
                     sum over j of kind t and family k of c[j] * N[j] <= F[t,k]       (placement, where families keep their devices)
                     y[j] <= p[j] * (N[j] - l[j] * e[j]);  e[j] >= N[j] - running[j]  (served, loading counted; l = part of the interval)
 
@@ -43,7 +44,7 @@ from autoscaler.planner.model import Option
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """A replica of `option` answering `family`. throughput: rows/s, p. accuracy: %, A. loading: part of the interval a new one loads, 0..1.
-    most: replicas there may be."""
+    most: replicas there may be of its variant in the family."""
 
     family: str
     option: Option
@@ -102,12 +103,7 @@ def aggregated(fleet: Fleet, beta: float, gap: float = 0.0, time_limit_s: float 
     count = len(hostings)
     n, u, y, e = (range(part * count, (part + 1) * count) for part in range(4))
     program = _Program(4 * count)
-    for kind, units in fleet.devices.items():  # capacity
-        program.row({n[j]: hosting.option.units for j, hosting in enumerate(hostings) if hosting.option.device == kind}, high=units)
-    if fleet.placed is not None:  # placement
-        for kind, family in {(hosting.option.device, hosting.family) for hosting in hostings}:
-            program.row({n[j]: hosting.option.units for j, hosting in enumerate(hostings)
-                         if (hosting.option.device, hosting.family) == (kind, family)}, high=fleet.placed.get((kind, family), 0.0))
+    _hold(program, fleet)
     for family, rate in fleet.demand.items():  # all of it sent
         program.row({u[j]: 1.0 for j, hosting in enumerate(hostings) if hosting.family == family}, rate, rate)
     for j, hosting in enumerate(hostings):
@@ -120,9 +116,7 @@ def aggregated(fleet: Fleet, beta: float, gap: float = 0.0, time_limit_s: float 
     accuracy[u.start:u.stop] = [hosting.accuracy / 100 / total for hosting in hostings]
     integral = np.zeros(4 * count)
     integral[n.start:n.stop] = 1
-    most = np.full(4 * count, np.inf)
-    most[n.start:n.stop] = [hosting.most for hosting in hostings]
-    found = _solve(accuracy, program, integral, most, gap, time_limit_s)
+    found = _solve(accuracy, program, integral, np.full(4 * count, np.inf), gap, time_limit_s)
     if found is None:
         return None
     values, value, bound = found
@@ -172,8 +166,7 @@ def most_served(fleet: Fleet) -> Placement | None:
         return None
     count = len(hostings)
     program = _Program(2 * count)
-    for kind, units in fleet.devices.items():
-        program.row({j: hosting.option.units for j, hosting in enumerate(hostings) if hosting.option.device == kind}, high=units)
+    _hold(program, fleet)
     for family, rate in fleet.demand.items():
         program.row({count + j: 1.0 for j, hosting in enumerate(hostings) if hosting.family == family}, high=rate)
         program.row({j: 1.0 for j, hosting in enumerate(hostings) if hosting.family == family}, low=1.0)
@@ -182,8 +175,7 @@ def most_served(fleet: Fleet) -> Placement | None:
     # a ten-thousandth of the weight for accuracy breaks ties; the served part decides down to one row in ten thousand
     gain = np.concatenate([np.zeros(count), [(1 + 1e-6 * hosting.accuracy) / total for hosting in hostings]])
     integral = np.concatenate([np.ones(count), np.zeros(count)])
-    most = np.concatenate([[hosting.most for hosting in hostings], np.full(count, np.inf)])
-    found = _solve(gain, program, integral, most, 0.0, None)
+    found = _solve(gain, program, integral, np.full(2 * count, np.inf), 0.0, None)
     if found is None:
         return None
     values, _, _ = found
@@ -191,6 +183,20 @@ def most_served(fleet: Fleet) -> Placement | None:
     value = float(sum(rate * hosting.accuracy / 100 / total for rate, hosting in zip(served, hostings, strict=True)))
     return Placement(tuple(round(n) for n in values[:count]), tuple(max(float(rate), 0.0) for rate in served), value, value,
                      math.fsum(served) / total)
+
+
+def _hold(program: _Program, fleet: Fleet) -> None:
+    """What bounds the replicas, the program's first columns."""
+    hostings = list(enumerate(fleet.hostings))
+    for kind, units in fleet.devices.items():  # capacity
+        program.row({j: hosting.option.units for j, hosting in hostings if hosting.option.device == kind}, high=units)
+    for family, variant in {(hosting.family, hosting.option.variant): None for _, hosting in hostings}:  # most
+        own = {j: hosting for j, hosting in hostings if (hosting.family, hosting.option.variant) == (family, variant)}
+        program.row(dict.fromkeys(own, 1.0), high=min(hosting.most for hosting in own.values()))
+    if fleet.placed is not None:  # placement
+        for kind, family in {(hosting.option.device, hosting.family): None for _, hosting in hostings}:
+            program.row({j: hosting.option.units for j, hosting in hostings if (hosting.option.device, hosting.family) == (kind, family)},
+                        high=fleet.placed.get((kind, family), 0.0))
 
 
 def _solve(gain: np.ndarray, program: _Program, integral: np.ndarray, most: np.ndarray, gap: float,
