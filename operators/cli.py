@@ -39,6 +39,9 @@ def serve(
     ] = None,
     kafka_config: KafkaConfig = None,
     models: Models = None,
+    remote_control: Annotated[
+        bool, typer.Option("--remote-control", help="Let callers on other machines load and unload stages and register shared memory.")
+    ] = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.", envvar="SLUICE_LOG_LEVEL")
     ] = "info",
@@ -61,6 +64,7 @@ def serve(
             repository=models,
             unix=unix,
             kafka=read_settings(kafka_config).kafka_python(),
+            remote_control=remote_control,
         )
     except (PipelineError, SettingsError, FileNotFoundError) as error:
         typer.echo(str(error), err=True)

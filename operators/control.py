@@ -1,4 +1,4 @@
-"""HTTP: health and metadata of the protocol, telemetry, and the settings of stages."""
+"""HTTP: health and metadata of the protocol, telemetry, and the settings of stages; with the calls of operators/http_inference.py."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from typing import Any
 
 from aiohttp import web
 
+from operators import http_inference
+from operators.extensions import Extensions
 from operators.hosted import HostedStage
-from operators.server import metadata
+from operators.inference import hosted_stage
+from operators.model_config import PLATFORM, metadata
+from operators.refusal import Refused
+from operators.server import EXTENSIONS, VERSION
 from operators.serving import Serving, SettingError
 
 BODY_BYTES_MAX = 1 << 16
 
 
-def build(serving: Serving) -> web.Application:
-    control = Control(serving)
+def build(extensions: Extensions) -> web.Application:
+    control = Control(extensions.serving)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.add_routes(http_inference.routes(extensions))  # before those of models: a model may not be called `stats`
     app.add_routes(
         [
             web.get("/v2", control.server),
@@ -24,6 +30,8 @@ def build(serving: Serving) -> web.Application:
             web.get("/v2/health/ready", control.ready),
             web.get("/v2/models/{model}", control.model),
             web.get("/v2/models/{model}/ready", control.model_ready),
+            web.get("/v2/models/{model}/versions/{version}", control.model),
+            web.get("/v2/models/{model}/versions/{version}/ready", control.model_ready),
             web.get("/sluice/v1/stages", control.stages),
             web.get("/sluice/v1/stages/{model}", control.stage),
             web.patch("/sluice/v1/stages/{model}", control.change),
@@ -37,7 +45,7 @@ class Control:
         self._serving = serving
 
     async def server(self, request: web.Request) -> web.Response:
-        return web.json_response({"name": "sluice", "version": "0.1.0", "extensions": ["model_stream_infer"]})
+        return web.json_response({"name": PLATFORM, "version": VERSION, "extensions": EXTENSIONS})
 
     async def live(self, request: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -74,11 +82,11 @@ class Control:
             raise _refused(web.HTTPUnprocessableEntity, str(error)) from error
 
     def _hosted(self, request: web.Request) -> HostedStage:
-        name = request.match_info["model"]
-        hosted = self._serving.stages.get(name)
-        if hosted is None:
-            raise _refused(web.HTTPNotFound, f"no stage {name!r}; there are {', '.join(self._serving.stages)}")
-        return hosted
+        match = request.match_info
+        try:
+            return hosted_stage(self._serving, match["model"], match.get("version", ""))
+        except Refused as refused:
+            raise _refused(web.HTTPNotFound, str(refused)) from refused
 
 
 def _said(hosted: HostedStage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from autoscaler.graph.pipeline import Pipeline
 from operators import control, repository, server
+from operators.extensions import Extensions, is_loopback
 from operators.metrics import StageMetrics
 from operators.publisher import Publisher
 from operators.serving import Serving, StartError
@@ -34,6 +35,7 @@ class ServeSettings:
 
     unix   path of a further gRPC socket
     kafka  keyword arguments of kafka-python's clients; empty = telemetry by HTTP only
+    remote_control  callers may load and unload stages and share memory although they may be on other machines
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +45,7 @@ class ServeSettings:
     unix: str | None = None
     repository: Path = field(default_factory=repository.default_root)
     kafka: Mapping[str, Any] = field(default_factory=dict)
+    remote_control: bool = False
 
 
 def serve(
@@ -55,6 +58,7 @@ def serve(
     repository: Path | str | None = None,
     unix: str | None = None,
     kafka: Mapping[str, Any] | None = None,
+    remote_control: bool = False,
 ) -> None:
     """Serves the pipeline file until SIGTERM or SIGINT; StartError, OSError or the reader's error when it cannot.
 
@@ -64,7 +68,7 @@ def serve(
 
     clients = {**(kafka or {}), "bootstrap_servers": bootstrap} if bootstrap else {}
     root = {} if repository is None else {"repository": Path(repository)}
-    settings = ServeSettings(host, grpc_port, http_port, metrics_port, unix, kafka=clients, **root)
+    settings = ServeSettings(host, grpc_port, http_port, metrics_port, unix, kafka=clients, remote_control=remote_control, **root)
     asyncio.run(run(read_pipeline(Path(pipeline_path)), settings))
 
 
@@ -80,10 +84,12 @@ async def run(pipeline: Pipeline, settings: ServeSettings, started: Callable[[in
         raise StartError(f"pipeline {pipeline.name} has no stage with an operator of its own: nothing to serve")
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(serving.close)
-        calls = server.InferenceServer(serving)
-        rpc, port = server.build(calls, f"{settings.host}:{settings.grpc_port}", settings.unix)
+        extensions = Extensions(serving, settings.remote_control or is_loopback(settings.host))
+        stack.callback(extensions.memory.close)
+        calls = server.InferenceServer(extensions)
+        rpc, port = server.build(calls, extensions, f"{settings.host}:{settings.grpc_port}", settings.unix)
         stack.push_async_callback(rpc.stop, GRACE_S)
-        http_port = await _listen_http(serving, settings, stack)
+        http_port = await _listen_http(extensions, settings, stack)
         _listen_metrics(serving, settings, stack)
         telemetry = asyncio.create_task(_telemetry(serving, settings))
         stack.callback(telemetry.cancel)
@@ -118,10 +124,10 @@ async def _drain(serving: Serving, calls: server.InferenceServer) -> None:
         log.warning("not all rows could be answered within %.0f s; their senders will send them again", DRAIN_TIMEOUT_S)
 
 
-async def _listen_http(serving: Serving, settings: ServeSettings, stack: contextlib.AsyncExitStack) -> int | None:
+async def _listen_http(extensions: Extensions, settings: ServeSettings, stack: contextlib.AsyncExitStack) -> int | None:
     if settings.http_port is None:
         return None
-    runner = web.AppRunner(control.build(serving), access_log=None)
+    runner = web.AppRunner(control.build(extensions), access_log=None)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

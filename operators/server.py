@@ -7,18 +7,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-import numpy as np
 
 from operators import requests
 from operators.actions import Answer
+from operators.extensions import Extensions, ExtensionServer
 from operators.hosted import HostedStage
+from operators.inference import hosted_stage
+from operators.model_config import PLATFORM, metadata
 from operators.protocol import calls
 from operators.protocol import inference_pb2 as pb
-from operators.protocol.rows import decode, encode
+from operators.refusal import Refused
 from operators.requests import Request, RequestError
 from operators.serving import Serving
 
@@ -32,15 +34,25 @@ OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 2000),  # proxies ping every 10 s to notice a service that hangs
     ("grpc.http2.max_ping_strikes", 0),
 ]
-PLATFORM = "sluice"
+VERSION = "0.1.0"
+EXTENSIONS = (
+    "model_stream_infer",
+    "binary_tensor_data",
+    "model_configuration",
+    "statistics",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "system_shared_memory",
+)
 COUNTERS = ("received", "in_flight", "waiting")
 
 
 class InferenceServer:
     """The calls, by their names in the protocol."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, extensions: Extensions) -> None:
+        self._serving = extensions.serving
+        self._inference = extensions.inference
         self._streams: set[_Stream] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -60,42 +72,26 @@ class InferenceServer:
         return pb.ServerReadyResponse(ready=self._serving.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
-        hosted = self._serving.stages.get(request.name)
-        return pb.ModelReadyResponse(ready=hosted is not None and hosted.stage.ready > 0)
+        try:
+            hosted = hosted_stage(self._serving, request.name, request.version)
+        except Refused:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=hosted.stage.ready > 0)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
-        return pb.ServerMetadataResponse(name=PLATFORM, version="0.1.0", extensions=["model_stream_infer"])
+        return pb.ServerMetadataResponse(name=PLATFORM, version=VERSION, extensions=EXTENSIONS)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
-        hosted = self._serving.stages.get(request.name)
-        if hosted is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, self._no_stage(request.name))
-        assert hosted is not None
-        return pb.ModelMetadataResponse(**metadata(hosted))
+        try:
+            return pb.ModelMetadataResponse(**metadata(hosted_stage(self._serving, request.name, request.version)))
+        except Refused as refused:
+            await _abort(context, refused)
 
     async def ModelInfer(self, message: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
-        hosted = self._serving.stages.get(message.model_name)
-        if hosted is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, self._no_stage(message.model_name))
-        assert hosted is not None
-        if hosted.full:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"stage {message.model_name} holds all the rows it may; try again later")
-        if self._serving.stopping:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the service is stopping")
-        call = _Unary(self._loop)
         try:
-            request = self._read(message, call)
-        except RequestError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        hosted.submit(request)
-        try:
-            await call.done
-        except asyncio.CancelledError:
-            hosted.forget(call)
-            raise
-        if call.failures():
-            await context.abort(grpc.StatusCode.INTERNAL, "; ".join(call.failures()))
-        return call.response(request)
+            return await self._inference.infer(message)
+        except Refused as refused:
+            await _abort(context, refused)
 
     async def ModelStreamInfer(self, messages: AsyncIterator[pb.ModelInferRequest], context: Any) -> None:
         stream = _Stream(self._serving, context)
@@ -195,67 +191,15 @@ class _Stream:
             self._ended.set()
 
 
-class _Unary:
-    """One call: gathers the answers of its rows."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.done: asyncio.Future[None] = loop.create_future()
-        self._answers: list[Answer] = []
-
-    def answered(self, request: Request, answer: Answer) -> None:
-        self._answers.append(answer)
-        if not request.left and not self.done.done():
-            self.done.set_result(None)
-
-    def failures(self) -> list[str]:
-        found: list[str] = []
-        for answer in self._answers:
-            at = [row for row, status in zip(answer.run.rows.tolist(), answer.status.tolist(), strict=True) if status >= 2]
-            found += [f"row {row}: {reason}" for row, reason in zip(at, answer.reasons, strict=True)]
-        return sorted(found)
-
-    def response(self, request: Request) -> pb.ModelInferResponse:
-        """All rows in the request's order."""
-        count = request.table.count
-        row_results: list[list[bytes]] = [[] for _ in range(count)]
-        fans_out = False
-        for answer in self._answers:
-            payload, children, number = requests.results(answer)
-            values = iter(decode(payload, number))
-            fans_out = children is not None
-            counts = children.tolist() if children is not None else [1] * len(answer.run)
-            for row, many in zip(answer.run.rows.tolist(), counts, strict=True):
-                row_results[row] = [next(values) for _ in range(many)]
-        flat = [value for values in row_results for value in values]
-        outputs: requests.Outputs = [("rows", "BYTES", len(flat), encode(flat))]
-        if fans_out:
-            outputs.append(("children", "INT32", count, np.array([len(values) for values in row_results], "<i4").tobytes()))
-        return requests.unary_response(request, self._answers[0], outputs)
+async def _abort(context: Any, refused: Refused) -> NoReturn:
+    await context.abort(refused.fault.code, str(refused))
+    raise AssertionError("abort raises")
 
 
-def metadata(hosted: HostedStage) -> dict[str, Any]:
-    """As the protocol wants it, over gRPC and HTTP."""
-    outputs = [{"name": "rows", "datatype": "BYTES", "shape": [-1]}]
-    if hosted.spec.fan_out:
-        outputs.append({"name": "children", "datatype": "INT32", "shape": [-1]})
-    return {
-        "name": hosted.spec.name,
-        "versions": [hosted.stage.setting.variant.version],
-        "platform": PLATFORM,
-        "inputs": [
-            {"name": "rows", "datatype": "BYTES", "shape": [-1]},
-            {"name": "deadline_ms", "datatype": "INT64", "shape": [-1]},
-            {"name": "min_accuracy", "datatype": "FP32", "shape": [-1]},
-            {"name": "keep", "datatype": "BOOL", "shape": [-1]},
-        ],
-        "outputs": outputs,
-    }
-
-
-def build(server: InferenceServer, address: str, unix: str | None = None) -> tuple[grpc.aio.Server, int]:
+def build(server: InferenceServer, extensions: Extensions, address: str, unix: str | None = None) -> tuple[grpc.aio.Server, int]:
     """A server bound to the address, and to a Unix socket where a path is given; with the port it got. Started by the caller."""
     rpc = grpc.aio.server(options=OPTIONS)
-    rpc.add_generic_rpc_handlers((calls.handler(server),))
+    rpc.add_generic_rpc_handlers((calls.handler(server), calls.extension_handler(ExtensionServer(extensions))))
     try:
         port = rpc.add_insecure_port(address)
     except RuntimeError as error:

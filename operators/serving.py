@@ -41,8 +41,7 @@ class Serving:
         self.stopping = False
 
     def _hosted(self, spec: graph.Stage, share: float) -> HostedStage:
-        replicas = min(max(spec.replicas.initial, spec.replicas.min), spec.replicas.max)
-        setting = Setting(open_variant(spec, spec.variant), replicas, spec.batch_max, spec.cores, WINDOW_ROWS)
+        setting = Setting(open_variant(spec, spec.variant), _initial(spec), spec.batch_max, spec.cores, WINDOW_ROWS)
         stage = Stage(setting, spec.on_late, deadline_share=share)
         telemetry = StageTelemetry(self.pipeline.name, spec.name, self.pipeline.slo_ms)
         return HostedStage(spec, stage, telemetry, self.repository)
@@ -87,6 +86,20 @@ class Serving:
             hosted.change(setting)
         return setting_of(hosted.stage)
 
+    def load(self, name: str, variant: str | None = None, version: str | None = None) -> None:
+        """Lets a stored version (default: the newest) of a variant (default: the current one) take over; an unloaded stage runs again."""
+        hosted = self.stages[name]
+        setting, spec = hosted.stage.setting, hosted.spec
+        chosen = self._variant(hosted, variant or setting.variant.name, version)
+        setting = replace(setting, variant=chosen, replicas=setting.replicas or _initial(spec))
+        if setting != hosted.stage.setting:
+            hosted.change(setting)
+
+    def unload(self, name: str) -> None:
+        """No replica is left once those at work have answered."""
+        hosted = self.stages[name]
+        hosted.change(replace(hosted.stage.setting, replicas=0))
+
     def _checked(self, hosted: HostedStage, wanted: Mapping[str, Any]) -> Setting:
         spec, setting = hosted.spec, hosted.stage.setting
         limits = {
@@ -104,12 +117,14 @@ class Serving:
             setting = replace(setting, variant=self._variant(hosted, wanted["variant"]))
         return setting
 
-    def _variant(self, hosted: HostedStage, name: object) -> Variant:
+    def _variant(self, hosted: HostedStage, name: object, version: str | None = None) -> Variant:
         spec, current = hosted.spec, hosted.stage.setting.variant
         known = [variant.name for variant in spec.variants]
         if not isinstance(name, str) or name not in known:
             raise SettingError(f"stage {spec.name} has no variant {name!r}; the pipeline file names {', '.join(known)}")
         if hosted.model is None:
+            if version not in (None, current.version):
+                raise SettingError(f"the operator of stage {spec.name} has no stored model, so its version is {current.version} always")
             return current if current.name == name else open_variant(spec, name)
         try:
             found = stored.versions(self.repository, hosted.model, name)
@@ -117,7 +132,10 @@ class Serving:
             raise SettingError(str(error)) from error
         if not found:
             raise SettingError(f"no stored model {hosted.model}/{name} under {self.repository}; train it first")
-        return current if (current.name, current.version) == (name, found[-1]) else open_variant(spec, name, found[-1])
+        if version is not None and version not in found:
+            raise SettingError(f"model {hosted.model}/{name} has no version {version!r}; stored: {', '.join(found)}")
+        chosen = version or found[-1]
+        return current if (current.name, current.version) == (name, chosen) else open_variant(spec, name, chosen)
 
 
 def open_variant(spec: graph.Stage, name: str | None, version: str = "") -> Variant:
@@ -125,6 +143,10 @@ def open_variant(spec: graph.Stage, name: str | None, version: str = "") -> Vari
     best = max(spec.variants, key=lambda variant: variant.accuracy, default=graph.VariantSpec("default", 1.0))
     chosen = next((variant for variant in spec.variants if variant.name == name), best)
     return Variant(chosen.name, chosen.accuracy, chosen.options, version)
+
+
+def _initial(spec: graph.Stage) -> int:
+    return min(max(spec.replicas.initial, spec.replicas.min), spec.replicas.max)
 
 
 def _number(stage: str, key: str, value: object, least: int, most: int) -> int:

@@ -98,6 +98,11 @@ class Stage:
         return self._ready
 
     @property
+    def settled(self) -> bool:
+        """A replica of the setting's variant is ready, or was the last to become so, and some replica is."""
+        return self._proven == self.setting.variant and self.ready > 0
+
+    @property
     def in_flight(self) -> int:
         return sum(replica.batch.rows for replica in self._replicas.values() if replica.batch)
 
@@ -239,7 +244,8 @@ class Stage:
 
     def _dispatch(self, actions: list[Action], now: float) -> list[Action]:
         """Gives idle replicas what the rule releases."""
-        self._expire(actions, now)
+        if self._on_late is OnLate.DEAD_LETTER:
+            self._expire(actions, now)
         if now >= self._hang_at:
             self._watch(actions, now)
         if self._suspects or len(self.queue):
@@ -268,10 +274,12 @@ class Stage:
                 self._hang_at = min(self._hang_at, due)
 
     def _next_batch(self, actions: list[Action], now: float) -> Batch | None:
-        if self._suspects and not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):
+        if not self._suspects:
+            return self._released(actions, now)
+        if not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):
             return self._quarantined(now)
         batch = self._released(actions, now)
-        if batch is None and self._suspects and not self._quarantine_busy():
+        if batch is None and not self._quarantine_busy():
             return self._quarantined(now)
         self._healthy_turn = False
         return batch
@@ -286,7 +294,10 @@ class Stage:
         if release.drop_before is not None:
             actions += [self._expired(run, now) for run in self.queue.expired(release.drop_before)]
         runs = self.queue.take(release.n)
-        return Batch(runs, sum(map(len, runs)), release.reason, now) if runs else None
+        if not runs:
+            return None
+        rows = len(runs[0].rows) if len(runs) == 1 else sum(map(len, runs))
+        return Batch(runs, rows, release.reason, now)
 
     def _decide(self, now: float) -> Release | Wait:
         batch_max = self.setting.batch
@@ -317,7 +328,7 @@ class Stage:
         return answers, all_late
 
     def _expire(self, actions: list[Action], now: float) -> None:
-        if self._on_late is not OnLate.DEAD_LETTER or self.draining or not len(self.queue):
+        if self.draining or not len(self.queue):
             return  # while draining too: an outage begins here, and its backlog is answered
         alone_s = self.service_time.of(1) or 0.0
         actions += [self._expired(run, now) for run in self.queue.expired(now + alone_s)]

@@ -68,6 +68,8 @@ class StageTelemetry:
         self.pipeline, self.stage, self.slo_ms = pipeline, stage, slo_ms
         self.tally = Tally()
         self.queue_ms, self.compute_ms, self.total_ms = Histogram(), Histogram(), Histogram()
+        self.answered_at: float | None = None
+        """When rows were answered last, by the service's clock."""
         self.last: dict[str, Any] | None = None
         self._sequence = 0
         self._before = Tally()
@@ -91,6 +93,7 @@ class StageTelemetry:
         tally.late += answer.late
         tally.failed += answer.failed
         tally.expired += len(answer.reasons) - answer.failed
+        self.answered_at = now
         if answered and answer.result is not None:
             self.queue_ms.add(answer.queue_s * 1e3, answered)
             self.compute_ms.add(answer.result.compute_s * 1e3, answered)

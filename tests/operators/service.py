@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -33,7 +33,7 @@ sink: {{topic: t-out, format: raw, partitions: 1}}
 dead_letters: {{topic: t-dead-letters}}
 stages:
   work:
-    operator: operators.echo:{operator}
+    operator: {operator}
     fan_out: {fan_out}
     on_late: {on_late}
     variants:
@@ -55,13 +55,25 @@ def eventually(condition: Callable[[], object], what: str) -> object:
 
 
 class Service:
-    def __init__(self, folder: Path, operator: str = "Faulty", batch: int = 64, replicas: int = 1, sleep_ms: float = 0, on_late: str = "answer") -> None:
-        path = folder / f"{operator}-{batch}-{replicas}.yaml"
+    """operator: a class of operators/echo.py, or `module:name`. arguments: further ones of `serve`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        operator: str = "Faulty",
+        batch: int = 64,
+        replicas: int = 1,
+        sleep_ms: float = 0,
+        on_late: str = "answer",
+        arguments: Sequence[str] = (),
+    ) -> None:
+        path = folder / f"{operator.replace(':', '-')}-{batch}-{replicas}.yaml"
         fan_out = str(operator == "Splitter").lower()
-        path.write_text(PIPELINE.format(operator=operator, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out))
+        named = operator if ":" in operator else f"operators.echo:{operator}"
+        path.write_text(PIPELINE.format(operator=named, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out))
         ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "operators.cli", "serve", str(path), *ports, "--unix", str(folder / f"{os.getpid()}.sock")],
+            [sys.executable, "-m", "operators.cli", "serve", str(path), *ports, "--unix", str(folder / f"{os.getpid()}.sock"), *arguments],
             stderr=subprocess.PIPE,
             text=True,
         )

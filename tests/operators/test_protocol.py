@@ -1,19 +1,12 @@
-from pathlib import Path
-
 import pytest
-from grpc_tools import protoc
 
 from operators.protocol import encoding
 from operators.protocol import inference_pb2 as pb
-
-ROOT = Path(__file__).resolve().parents[2]
-PROTO = "operators/protocol/inference.proto"
+from operators.protocol.generate import ROOT, TARGET, generated
 
 
-def test_the_committed_messages_are_those_of_the_proto_file(tmp_path):
-    assert protoc.main(["", f"-I{ROOT}", f"--python_out={tmp_path}", str(ROOT / PROTO)]) == 0
-    generated = "operators/protocol/inference_pb2.py"
-    assert (ROOT / generated).read_text() == (tmp_path / generated).read_text()
+def test_the_committed_messages_are_those_of_the_proto_file():
+    assert (ROOT / TARGET).read_text() == generated()
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 16383, 16384, 2**31, 2**63 - 1])
