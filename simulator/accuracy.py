@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autoscaler.planner.model import AccuracyRule
 from simulator.network import Graph, Station
-from simulator.rows import CHILDREN, Rows, Slots
+from simulator.rows import CHILDREN, Rows, Slots, anywhere
 
 
 class Accuracies:
@@ -35,11 +35,11 @@ class Accuracies:
 
     def of(self, rows: Rows, slots: Slots) -> NDArray[np.float64]:
         """shape (slots,)"""
-        chosen = rows.variants[slots].astype(np.int64)  # (slots, stations)
+        chosen = rows.variants[slots]  # (slots, stations)
         found = rows.values[slots, CHILDREN]
-        here = np.maximum(chosen, -1)  # what was inherited counts at the parent
+        here, there = np.maximum(chosen, -1), anywhere(chosen)  # what a relative got counts there
         for at, origin, table in self._tables:
-            own = table[here[:, at]] if origin is None else table[_any(chosen[:, origin]), here[:, at]]
+            own = table[here[:, at]] if origin is None else table[there[:, origin], here[:, at]]
             found = found * own if self.product else found + own
         if self._mean:
             found = found / np.maximum(((here >= 0) * self._weights).sum(axis=1), 1e-300)
@@ -58,8 +58,3 @@ class Accuracies:
 
     def _weighed(self, accuracy: float, weight: float) -> float:
         return accuracy**weight if self.product else weight * accuracy
-
-
-def _any(chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indexes of the variants that answered a row or an ancestor of it."""
-    return np.where(chosen < -1, -2 - chosen, chosen)

@@ -1,7 +1,7 @@
 """The control loop in the simulator: a telemetry record each second, the policy at its interval, its targets carried out.
 
 What runs is what the actuator knows now; rates, queues and violations are those of the newest second whose end is at least `delay_s` ago.
-The policy is asked for the first time after its first interval.
+The policy is asked for the first time after its first interval, and no more once the trace has ended.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Controller:
         self._memory: object = None
         loop.at(1.0, Priority.TELEMETRY, self._telemetry)
         if control.policy is not None:
-            loop.at(control.policy.interval_s, Priority.DECISION, self._decide, control.policy)
+            self._ask_at(control.policy.interval_s, control.policy)
 
     # telemetry
 
@@ -79,9 +79,10 @@ class Controller:
         counted, (late, ended), busy_s = self._counted[name], site.tallies(), site.busy_s(now_s)
         units = sum(pool.ready_units() for pool in site.pools)
         busy = min(1.0, max(0.0, (busy_s - counted.busy_s) / units)) if units else 0.0
-        seen = StageState((), site.parallelism, float(site.arrived - counted.arrived), None, site.queued(now_s),
+        arrived = site.arrived(now_s)
+        seen = StageState((), site.parallelism, float(arrived - counted.arrived), None, site.queued(now_s),
                           site.from_source.backlog(now_s), busy, busy, (late - counted.late) / max(1, ended - counted.ended))
-        self._counted[name] = _Counted(site.arrived, late, ended, busy_s)
+        self._counted[name] = _Counted(arrived, late, ended, busy_s)
         return seen
 
     def _record(self, now_s: float, arrived: int) -> None:
@@ -107,8 +108,11 @@ class Controller:
         self.decisions += 1
         self._memory = decision.memory
         self._carry_out(decision, now_s)
-        if not self._source.done(now_s):
-            self._loop.at(now_s + policy.interval_s, Priority.DECISION, self._decide, policy)
+        self._ask_at(now_s + policy.interval_s, policy)
+
+    def _ask_at(self, time_s: float, policy: Policy) -> None:
+        if not self._source.done(time_s):
+            self._loop.at(time_s, Priority.DECISION, self._decide, policy)
 
     def _state(self, now_s: float) -> State:
         seen = [one for one in self._seen if one.at_s + self._control.delay_s <= now_s]

@@ -25,7 +25,7 @@ from simulator.chance import Purpose, uniform
 from simulator.loop import Loop, Priority
 from simulator.network import FanOut, Graph
 from simulator.outcome import Outcome
-from simulator.rows import CHILDREN, EVENT, Rows, Slots
+from simulator.rows import CHILDREN, EVENT, Rows, Slots, elsewhere
 
 KEYS = 2.0**52
 
@@ -93,8 +93,8 @@ class Families:
             family.left -= 1
             if outcome is Outcome.IN_TIME and not family.gone_on:
                 family.accuracy += accuracy
-                own, seen = self._rows.variants[parent], self._rows.variants[slot]
-                np.copyto(own, seen, where=seen >= 0)
+                own = self._rows.variants[parent]
+                np.copyto(own, elsewhere(self._rows.variants[slot]), where=own == -1)
             elif outcome is not Outcome.IN_TIME:
                 family.lost = outcome
         self._rows.free(slots)
@@ -126,8 +126,7 @@ class Families:
         rows.values[children, CHILDREN] = self._accuracies.neutral
         order = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
         rows.values[children, EVENT] = (rows.values[parents, EVENT] * 8191.0 + 64.0 * order + kind + 1) % KEYS
-        seen = rows.variants[parents]
-        rows.variants[children] = np.where(seen >= 0, -2 - seen, seen)
+        rows.variants[children] = elsewhere(rows.variants[parents])
         rows.parent[children] = parents
         return children
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -46,12 +47,13 @@ class Flow:
         self._at = {station.name: at for at, station in enumerate(graph.stations)}
         self._variants = [{name: at for at, name in enumerate(names)} for names in scenario.variants().values()]
         gpus = Gpus(scenario.gpu_slots, scenario.truth.factors)
-        self._world = World(loop, self.rows, scenario.truth, scenario.changes, self.cluster, gpus, self.acted)
+        self._world = World(loop, self.rows, scenario.truth, scenario.changes, self.cluster, gpus, scenario.arrivals.slo_s, self.acted)
         self.sites = {station.name: self._site(at, station, scenario) for at, station in enumerate(graph.stations) if not station.plain}
+        self._straight = [self._straight_on(station) for station in graph.stations]
 
     def _site(self, at: int, station: Station, scenario: Scenario) -> Site:
         factors = Factors(scenario.truth, stream(self._seed, Purpose.SERVICE, at))
-        outlet = Outlet(lambda slots, variant, now_s: self._answered(at, slots, variant, now_s), self._end, lambda now_s: None)
+        outlet = Outlet(partial(self._answered, at), self._end, lambda now_s: None)
         return Site(self._world, station, factors, scenario.gathering, outlet)
 
     def begin(self, initial: Mapping[str, tuple[Share, ...]]) -> None:
@@ -95,9 +97,23 @@ class Flow:
         if self._records is not None:
             self._records.actions.append(Action(at_s, station, kind, amount))
 
+    def _straight_on(self, station: Station) -> Callable[[Slots, float], None] | None:
+        """Where all rows of a station go, when that is one place without a join: the common case, without asking again for every batch."""
+        if isinstance(station.after, FanOut) or len(station.after.ways) > 1:
+            return None
+        to = station.after.ways[0][0]
+        if to is None:
+            return lambda slots, now_s: self._end(slots, Outcome.IN_TIME, now_s)
+        following = self._graph.station(to)
+        return None if following.join or following.plain else self.sites[to].accept
+
     def _answered(self, at: int, slots: Slots, variant: str, now_s: float) -> None:
         self.rows.variants[slots, at] = self._variants[at][variant]
-        self._on(at, slots, variant, now_s)
+        straight = self._straight[at]
+        if straight is not None:
+            straight(slots, now_s)
+        else:
+            self._on(at, slots, variant, now_s)
 
     def _on(self, at: int, slots: Slots, variant: str, now_s: float) -> None:
         after = self._graph.stations[at].after

@@ -9,6 +9,7 @@ class Gpus:
     """slots: of one GPU, by kind of device; a kind it does not name is not shared. factors: by (own, other) variant, 1 where not measured."""
 
     def __init__(self, slots: Mapping[str, float], factors: Mapping[tuple[str, str], float]) -> None:
+        self.shared = bool(slots) and bool(factors)
         self._slots = slots
         self._factors = factors
         self._gpus: dict[str, list[dict[object, tuple[str, float]]]] = {kind: [] for kind in slots}
@@ -35,7 +36,7 @@ class Gpus:
     def factor(self, replica: object) -> float:
         """Of the replica's batches, as its GPU is shared now."""
         gpu = self._place.get(replica)
-        if gpu is None or not self._factors:
+        if gpu is None:
             return 1.0
         own, product = gpu[replica][0], 1.0
         for other, (variant, _) in gpu.items():

@@ -63,9 +63,10 @@ class Handed:
 
 
 class Coming:
-    """Events of the source, known a second ahead; they take slots when they are sent on."""
+    """Events of the source, known a second ahead; they take slots when they are sent on. taken: so far."""
 
     def __init__(self, rows: Rows) -> None:
+        self.taken = 0
         self._rows = rows
         self._times: list[float] = []
         self._values: NDArray[np.float64] = np.zeros((0, COLUMNS))  # (events, columns), by arrival
@@ -95,4 +96,5 @@ class Coming:
         slots = self._rows.take(count)
         self._rows.values[slots] = self._values[self._head : self._head + count]
         self._head += count
+        self.taken += count
         return slots

@@ -55,7 +55,7 @@ class Station:
     plain     a join where nothing is computed
     rule      makes the batch rule of a replica pool
     share     part of a row's remaining time that this stage may use, in (0, 1]
-    fifo      rows are served in order of arrival here instead of by deadline
+    fifo      deadlines are ignored: rows are served in the order in which their events came to the source, as if each had its whole SLO then
     weight    of its accuracy in the event's
     given     accuracy by the variant of an earlier stage and its own
     """

@@ -24,9 +24,9 @@ from simulator.gpus import Gpus
 from simulator.loop import Loop, Priority
 from simulator.network import Station
 from simulator.outcome import Outcome
-from simulator.proxy import Proxy, Request
+from simulator.proxy import CONTROL_S, Proxy, Request, gathered
 from simulator.replica import Replica, beyond, freed, holds
-from simulator.rows import DEADLINE, Rows, Slots
+from simulator.rows import ARRIVED, DEADLINE, Rows, Slots
 from simulator.truth import Factors, Truth
 
 DONE = Result(0.0)
@@ -35,7 +35,7 @@ LOSS = {Status.EXPIRED: Outcome.EXPIRED, Status.FAILED: Outcome.FAILED}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
-    """What all pools share. action: is told the name of each action carried out."""
+    """What all pools share. slo_s: of an event. action: is told each action carried out: time, station, kind, amount."""
 
     loop: Loop
     rows: Rows
@@ -43,6 +43,7 @@ class World:
     changes: ChangeTimes
     cluster: Cluster
     gpus: Gpus
+    slo_s: float
     action: Callable[[float, str, str, float], None]
 
 
@@ -68,12 +69,13 @@ class Pool:
         self._station = station
         self._factors = factors
         self._outlet = outlet
-        self._options = {option.variant: option}
+        self._options = {_key(option): option}
         self._means: dict[Option, dict[int, float]] = {}
         self._replicas: dict[int, Replica] = {}
         self._take_over = 0
         self._at_once = False
         self._wake_s = inf
+        self._hint, self._hint_due_s = 1, 0.0
         self._busy_units = 0.0
         self._busy_at_s = 0.0
         self.stage = Stage(Setting(_variant(option), 0, option.batch, option.units), station.on_late, station.rule(), station.share)
@@ -98,6 +100,10 @@ class Pool:
         self._busy(0.0, now_s)
         return self.used_s
 
+    def ready_as_wanted(self) -> int:
+        """Replicas that serve as the option says, not as the variant before it."""
+        return sum(one.ready and _key(one.option) == _key(self.option) for one in self._replicas.values())
+
     def ready_units(self) -> float:
         return sum(one.option.units for one in self._replicas.values() if one.ready)
 
@@ -106,7 +112,7 @@ class Pool:
     def accept(self, request: Request, now_s: float) -> None:
         slots = request.slots
         values = self._world.rows.values
-        deadlines = np.full(len(slots), now_s) if self._station.fifo else values[slots, DEADLINE]
+        deadlines = values[slots, ARRIVED] + self._world.slo_s if self._station.fifo else values[slots, DEADLINE]
         self._apply(self.stage.arrive(request, deadlines, now_s), now_s)
 
     def begin(self, replicas: int, now_s: float) -> None:
@@ -119,7 +125,7 @@ class Pool:
         """take_over: new replicas that only load, because they take over others in place."""
         old, self.option = self.option, option
         self._take_over = take_over
-        self._options[option.variant] = option
+        self._options[_key(option)] = option
         self._tell(old, option, replicas, now_s)
         setting = replace(self.stage.setting, variant=_variant(option), replicas=replicas, batch=option.batch, cores=option.units)
         if old.units == option.units and old.variant == option.variant and old != option:
@@ -145,29 +151,12 @@ class Pool:
     # what the state machine asks for
 
     def _apply(self, actions: list[Action], now_s: float) -> None:
-        passed: list[Slots] = []
-        lost: list[tuple[Slots, Outcome]] = []
-        proxies: list[Proxy] = []
-        variant = ""
+        answers: list[Answer] = []
         changed = False
         for action in actions:
             kind = type(action)
             if kind is Answer:
-                run = action.run
-                request: Request = run.request
-                slots = request.slots if len(run.rows) == len(request.slots) else request.slots[run.rows]
-                proxy = request.proxy
-                proxy.unanswered -= len(slots)
-                if proxy not in proxies:
-                    proxies.append(proxy)
-                if action.result is None:
-                    lost.append((slots, LOSS[Status(int(action.status[0]))]))
-                    self.late += len(slots)
-                else:
-                    passed.append(slots)
-                    variant = action.variant.name
-                    self.late += action.late
-                self.seen += len(slots)
+                answers.append(action)
             elif kind is Send:
                 self._send(self._replicas[action.replica], action.batch.rows, now_s)
             elif kind is Wake:
@@ -177,22 +166,48 @@ class Pool:
             else:
                 self._carry_out(action, now_s)
                 changed = True
-        if passed:
-            self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), variant, now_s)
-        for slots, outcome in lost:
-            self._outlet.lost(slots, outcome, now_s)
-        if proxies:
-            rate = self.stage.rate.at(now_s)
-            for proxy in proxies:
-                proxy.hint(rate)
-                proxy.poll(now_s)
+        if answers:
+            self._ended(answers, now_s)
         if changed:
             self._outlet.settled(now_s)
+
+    def _ended(self, answers: list[Answer], now_s: float) -> None:
+        """Rows that were answered together go on together; then their proxies may send more."""
+        passed: list[Slots] = []
+        proxies: list[Proxy] = []
+        for run, _, late, _, _, _, _, result, _, _ in answers:
+            request: Request = run.request
+            slots = request.slots if len(run.rows) == len(request.slots) else request.slots[run.rows]
+            proxy = request.proxy
+            proxy.unanswered -= len(slots)
+            self.seen += len(slots)
+            self.late += late
+            if proxy not in proxies:
+                proxies.append(proxy)
+            if result is not None:
+                passed.append(slots)
+        if passed:
+            answered_by = next(answer.variant.name for answer in answers if answer.result is not None)
+            self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), answered_by, now_s)
+        if len(passed) < len(answers):
+            self._lost(answers, now_s)
+        if now_s >= self._hint_due_s:
+            self._hint, self._hint_due_s = gathered(self.stage.rate.at(now_s)), now_s + CONTROL_S
+        for proxy in proxies:
+            proxy.hint = self._hint
+            proxy.poll(now_s)
+
+    def _lost(self, answers: list[Answer], now_s: float) -> None:
+        for answer in answers:
+            if answer.result is None:
+                slots = answer.run.request.slots[answer.run.rows]
+                self.late += len(slots)
+                self._outlet.lost(slots, LOSS[Status(int(answer.status[0]))], now_s)
 
     def _carry_out(self, action: Action, now_s: float) -> None:
         match action:
             case Start(number, variant, _, delay_s):
-                self._start(number, self._options[variant.name], delay_s, now_s)
+                self._start(number, self._options[variant.name, str(variant.options["device"])], delay_s, now_s)
             case Stop(number):
                 self._release(self._replicas.pop(number), now_s)
             case Kill(number):
@@ -204,9 +219,11 @@ class Pool:
         mean_s = one.means.get(rows)
         if mean_s is None:
             mean_s = one.means[rows] = self._world.truth.mean_s(self._station.name, one.option, rows)
-        self._busy(one.option.units, now_s)
-        one.busy_units = one.option.units
-        seconds = mean_s * self._factors.next() * self._world.gpus.factor(one)
+        units = one.busy_units = one.option.units
+        self._busy(units, now_s)
+        seconds = mean_s * self._factors.next()
+        if self._world.gpus.shared:
+            seconds *= self._world.gpus.factor(one)
         self._world.loop.at(now_s + seconds, Priority.DONE, self._done, one)
 
     def _done(self, now_s: float, one: Replica) -> None:
@@ -255,7 +272,7 @@ class Pool:
         self._outlet.settled(now_s)
 
     def _resize(self, one: Replica, now_s: float) -> None:
-        option = self._options[one.option.variant]
+        option = self._options[_key(one.option)]
         if one.ask is not None:
             self._world.cluster.withdraw(one.ask)
             one.ask = None
@@ -276,7 +293,7 @@ class Pool:
 
     def _resized(self, now_s: float, what: tuple[Replica, Option]) -> None:
         one, option = what
-        if one.gone or option is not self._options[option.variant]:
+        if one.gone or option is not self._options[_key(option)]:
             return  # a later resize is on its way
         one.option, one.means = option, self._means_of(option)
         self._shrink(one, option, now_s)
@@ -318,6 +335,10 @@ class Pool:
             tell(now_s, name, "resize", option.units - old.units)
         if option.batch != old.batch:
             tell(now_s, name, "batch", option.batch)
+
+
+def _key(option: Option) -> tuple[str, str]:
+    return option.variant, option.device
 
 
 def _variant(option: Option) -> Variant:

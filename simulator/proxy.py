@@ -6,7 +6,7 @@
     u = 0             at once
     w - u < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
     else              when h rows wait, at the latest at t_1 + linger
-    h                 ceil(rate * GATHER_S), 1 .. the largest request; told with every answer
+    h                 ceil(rate * GATHER_S), at least 1, as of the last millisecond; told with every answer; the largest request at most
 
 While the job is rescaled (`stalled_until_s`) nothing is sent. Rows of the source and rows that other stages hand on are gathered by two
 proxies of the same stage, as by two subtasks.
@@ -22,7 +22,8 @@ from simulator.inbox import Inbox
 from simulator.loop import Loop, Priority
 from simulator.rows import Slots
 
-GATHER_S = 0.002  # as the service tells proxies (operators.hosted)
+GATHER_S = 0.002  # as the service tells proxies, and how often it looks at its rate (operators.hosted)
+CONTROL_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,20 @@ class Request:
     proxy: Proxy
 
 
+def gathered(rate: float) -> int:
+    """Rows worth gathering when that many rows/s arrive."""
+    return max(1, ceil(rate * GATHER_S))
+
+
 class Proxy:
     def __init__(self, loop: Loop, inbox: Inbox, settings: Gathering, deliver: Callable[[Request, float], None]) -> None:
         self.inbox = inbox
         self.unanswered = 0
+        self.hint = settings.max_rows  # rows worth gathering; the service sets it
         self.stalled_until_s = 0.0
         self._loop = loop
         self._settings = settings
         self._deliver = deliver
-        self._hint = settings.max_rows
         self._worth = min(settings.max_rows, max(1, settings.window // 4))
         self._left_s = -inf
         self._timer_s = inf
@@ -59,10 +65,6 @@ class Proxy:
     def backlog(self, now_s: float) -> int:
         """Rows that wait here."""
         return self.inbox.here(now_s)
-
-    def hint(self, rate: float) -> None:
-        rows = ceil(rate * GATHER_S)
-        self._hint = 1 if rows < 1 else min(rows, self._settings.max_rows)
 
     def poll(self, now_s: float) -> None:
         """Sends what is due and comes back when more will be."""
@@ -100,7 +102,7 @@ class Proxy:
             if room < self._worth and (room <= 0 or room < self.inbox.here(now_s)):
                 return inf
             linger_s = (first_s if first_s > self._left_s else self._left_s) + self._settings.linger_s
-            full_s = self.inbox.nth_s(self._hint)
+            full_s = self.inbox.nth_s(self.hint if self.hint < self._settings.max_rows else self._settings.max_rows)
             due_s = full_s if full_s < linger_s else linger_s
         else:
             due_s = first_s

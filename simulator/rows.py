@@ -4,8 +4,8 @@
     DEADLINE  of the event, s                          EVENT     number of the event, from 0 in order of sending
     CHILDREN  what its joined children make of its accuracy: mean of theirs, 1 without
 
-variants  (slots, stages) int8, index v of the variant that answered the row at that stage, -1 where none did; -2 - v where that was an
-          ancestor, before the row was fanned out
+variants  (slots, stages) int8, index v of the variant that answered the row at that stage, -1 where none did; -2 - v where it answered a
+          relative: an ancestor before the fan-out, or a child
 parent    slot of the row that it was fanned out from, -1 for a source event
 """
 
@@ -18,6 +18,16 @@ SENT, ARRIVED, DEADLINE, EVENT, CHILDREN = range(5)
 COLUMNS = 5
 
 Slots = NDArray[np.int64]
+
+
+def elsewhere(variants: NDArray[np.int8]) -> NDArray[np.int8]:
+    """The same answers, as a relative sees them."""
+    return np.where(variants >= 0, -2 - variants, variants)
+
+
+def anywhere(variants: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Indexes of the variants that answered the row or a relative of it."""
+    return np.where(variants < -1, -2 - variants, variants)
 
 
 class Rows:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from simulator.accuracy import Accuracies
 from simulator.outcome import Outcome
 from simulator.records import Events, Records
-from simulator.rows import ARRIVED, DEADLINE, EVENT, SENT, Rows, Slots
+from simulator.rows import ARRIVED, DEADLINE, EVENT, SENT, Rows, Slots, anywhere
 from simulator.tally import Tally
 
 GATHERED = 1024
@@ -62,4 +62,4 @@ class Sink:
         self.tally.add(outcome, finish - values[:, SENT], accuracy, hopeless)
         if self.records is not None:
             self.records.parts.append(Events(values[:, EVENT].astype(np.int64), values[:, SENT].copy(), values[:, ARRIVED].copy(),
-                                             values[:, DEADLINE].copy(), finish, outcome, accuracy, self._rows.variants[slots]))
+                                             values[:, DEADLINE].copy(), finish, outcome, accuracy, anywhere(self._rows.variants[slots])))

@@ -33,7 +33,7 @@ class Site:
         self.handed = Handed()
         self.from_source = Proxy(world.loop, self.coming, gathering, self._deliver)
         self.from_stages = Proxy(world.loop, self.handed, gathering, self._deliver)
-        self.arrived = 0
+        self._handed = 0
         self._world = world
         self._factors = factors
         self._outlet = Outlet(outlet.answered, outlet.lost, self._settled)
@@ -49,17 +49,22 @@ class Site:
 
     def accept(self, slots: Slots, now_s: float) -> None:
         """Rows that another station handed on."""
+        self._handed += len(slots)
         self.handed.add(slots, now_s)
         self.from_stages.poll(now_s)
+
+    def arrived(self, now_s: float) -> int:
+        """Rows that came here so far, sent on or not."""
+        return self._handed + self.coming.taken + self.coming.here(now_s)
 
     def queued(self, now_s: float) -> int:
         """Rows that wait, in proxies and pools."""
         return sum(pool.stage.queued for pool in self.pools) + sum(proxy.backlog(now_s) for proxy in self.proxies)
 
     def seen(self) -> tuple[Seen, ...]:
-        """What policies are shown: what is wanted, and what leaves without a share."""
-        return tuple(Seen(pool.option, min(pool.ready, pool.replicas), max(0, pool.replicas - pool.ready), pool.share)
-                     for pool in self.pools if not pool.retiring)
+        """What policies are shown: what was last wanted, and how much of it is ready; not what still serves beside it."""
+        wanted = [(pool, min(pool.ready_as_wanted(), pool.replicas)) for pool in self.pools if not pool.retiring]
+        return tuple(Seen(pool.option, ready, pool.replicas - ready, pool.share) for pool, ready in wanted)
 
     # changes
 
@@ -74,6 +79,8 @@ class Site:
 
     def change(self, shares: tuple[Share, ...], now_s: float) -> None:
         wanted = {(share.option.variant, share.option.device): share for share in shares if share.replicas > 0}
+        if not wanted:
+            return  # a stage without replicas would answer nobody
         here = {(pool.option.variant, pool.option.device): pool for pool in self.pools if not pool.retiring}
         leaving = [pool for key, pool in here.items() if key not in wanted]
         entering = [share for key, share in wanted.items() if key not in here]
@@ -125,7 +132,7 @@ class Site:
             if not pool.replicas and pool.stage.queued and wanted:
                 for request in pool.evict(now_s):
                     self._weighed()
-                    self._deliver(request, now_s, new=False)
+                    self._deliver(request, now_s)
             if not pool.replicas and pool.stage.idle and pool.empty:
                 self._retired(pool, now_s)
         self._weighed()
@@ -147,9 +154,7 @@ class Site:
 
     # rows
 
-    def _deliver(self, request: Request, now_s: float, new: bool = True) -> None:
-        if new:
-            self.arrived += len(request.slots)
+    def _deliver(self, request: Request, now_s: float) -> None:
         if self._only is not None:
             self._only.accept(request, now_s)
             return

@@ -1,12 +1,16 @@
 """Small pipelines to simulate; everything a case is not about has a default."""
 
+import numpy as np
+
 from autoscaler.planner.model import Option, Problem, Share, StageModel
 from autoscaler.planner.objectives import LeastCost
 from autoscaler.planner.queueing import FillWait
 from autoscaler.policies.change_times import ChangeTimes
-from simulator.arrivals import Arrivals, Poisson
+from autoscaler.policies.policy import Decision, Target
+from simulator.arrivals import Arrivals, Poisson, Stamps
 from simulator.network import Graph, Station, chain
 from simulator.proxy import Gathering
+from simulator.records import Events
 from simulator.scenario import Scenario
 from simulator.truth import Truth
 
@@ -37,3 +41,35 @@ def scenario(initial=None, graph=None, counts=(100.0,) * 10, slo_s=1.0, truth=No
     problem = Problem(stages, 100.0, 1000 * slo_s, LeastCost(), FillWait())
     fields.setdefault("changes", ChangeTimes(3.0, {}, 0.05, None, 4.0))
     return Scenario(problem, graph, arrivals or Arrivals(Poisson(counts), slo_s), truth or Truth(fixed(5.0)), initial, **fields)
+
+
+def by_stage(**latency_ms):
+    """A mean for each stage, the same for every batch."""
+    return lambda stage, option, rows: latency_ms[stage]
+
+
+def at(*times_s, slo_s=1.0, network=None):
+    """Events sent at these times."""
+    return Arrivals(Stamps(np.array(times_s, float)), slo_s, network)
+
+
+class Scripted:
+    """A policy that says what the script says: seconds to targets by stage."""
+
+    name = "scripted"
+
+    def __init__(self, script, interval_s=1.0):
+        self.script, self.interval_s, self.states, self.forecasts = script, interval_s, [], []
+
+    def decide(self, state, forecast, memory=None):
+        self.states.append(state)
+        self.forecasts.append(forecast)
+        targets = self.script.get(state.now_s, {})
+        return Decision({name: target if isinstance(target, Target) else Target(target) for name, target in targets.items()}, None, "as written")
+
+
+def events_of(run, stations=1):
+    """The records in order of sending."""
+    events = run.records.events(stations)
+    order = np.argsort(events.event)
+    return Events(*(getattr(events, name)[order] for name in Events.__slots__))
