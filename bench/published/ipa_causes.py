@@ -6,14 +6,14 @@
 The causes, in the order they are tried:
 
     rounding         a plan of such an interval differs by no more than reading a figure may: 0.05 of accuracy (in its unit), 0.1 cores
+    defect           the released solver's queue term, in which the batch's 0/1 indicator stands for the batch, summed over all options: it
+                     loosens the SLO by (options - 1) / lambda for each stage; with it the policy makes the step
     tie              another configuration with the step's accuracy and cost has the value of the policy's plan but for the weight of
                      the batches, found by going through all of them
     missing profile  video: a pair of variants with the step's accuracy lacks a complete row at a batch within the cap, and the policy makes
                      the step once the pair's batches of one get the throughput that the missing ones could have: a factor from 1 to the
                      greatest gain that any variant's rows show. Audio: of every such pair one variant has no complete row at all at
                      the sizes that ran
-
-A defect of released code is the fourth of the list: IPA's queue term loosens the SLO only with batches above one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from autoscaler.planner.frontier import attempt
 from autoscaler.planner.model import Plan, Problem, StageModel
+from autoscaler.planner.queueing import NoWait
 from autoscaler.policies.ipa import Ipa
 from bench.published import accuracy, ipa
 from bench.published.ipa import Step
@@ -55,12 +57,28 @@ class Interval:
         return self.low < most and self.high >= least
 
 
-def intervals(policy: Ipa, least: float, most: float) -> tuple[Interval, ...]:
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The policy with the queue term of the released solver."""
+
+    policy: Ipa
+
+    def posed(self, rate: float) -> Problem:
+        given = self.policy.posed(rate)
+        loosened_ms = 1000 * sum(len(stage.options) - 1 for stage in given.stages) / given.rate
+        return replace(given, sizing=NoWait(), slo_ms=given.slo_ms + loosened_ms)
+
+    def plan(self, rate: float) -> Plan | None:
+        found = attempt(self.posed(rate))
+        return found if isinstance(found, Plan) else None
+
+
+def intervals(policy: Ipa | Released, least: float, most: float) -> tuple[Interval, ...]:
     """The policy's plans for all rates from `least` to `most`."""
     return tuple(Interval(low, high, policy.plan(high)) for low, high in itertools.pairwise([0.0, *_ends(policy, least, most)]))
 
 
-def _ends(policy: Ipa, least: float, most: float) -> list[float]:
+def _ends(policy: Ipa | Released, least: float, most: float) -> list[float]:
     """The rates from `least` to `most` at which an interval ends."""
     ends = {most}
     for stage in policy.posed(most).stages:
@@ -75,7 +93,7 @@ class Reference:
     def __init__(self) -> None:
         self.given = ipa.problem("video")
         self.window = {workload: (min(ipa.rates(workload)), max(ipa.rates(workload))) for workload in ipa.WINDOWS}
-        self._made: dict[tuple[str, bool], tuple[Interval, ...]] = {}
+        self._made: dict[tuple[str, bool, bool], tuple[Interval, ...]] = {}
         self._causes: dict[tuple, Cause | None] = {}
 
     def equal(self, step: Step) -> bool:
@@ -91,6 +109,8 @@ class Reference:
     def _cause(self, step: Step) -> Cause | None:
         if any(_same(step, plan, 0.05, 0.1) for _, plan in self._plans(step)):
             return Cause.ROUNDING
+        if any(_same(step, plan, ACCURACY_READ, COST_READ) for _, plan in self._plans(step, released=True)):
+            return Cause.DEFECT
         if step.pipeline == "video" and any(self._tied(step, rate, plan) for rate, plan in self._plans(step)):
             return Cause.TIE
         return Cause.MISSING_PROFILE if self.lacks_rows(step) else None
@@ -102,13 +122,14 @@ class Reference:
             return bool(pairs) and all(_without_any(pair) for pair in pairs)
         return any(_incomplete(pair) and self._made_by_gain(step, pair) for pair in pairs)
 
-    def _plans(self, step: Step) -> Iterator[tuple[float, Plan]]:
+    def _plans(self, step: Step, released: bool = False) -> Iterator[tuple[float, Plan]]:
         if step.pipeline != "video":
             return
-        key = (step.system, step.series in ipa.RANKED)
+        key = (step.system, step.series in ipa.RANKED, released)
         if key not in self._made:
             least, most = min(low for low, _ in self.window.values()), max(high for _, high in self.window.values())
-            self._made[key] = intervals(ipa.system(step.system, self.given, key[1]), least, most)
+            policy = ipa.system(step.system, self.given, key[1])
+            self._made[key] = intervals(Released(policy) if released else policy, least, most)
         for interval in self._made[key]:
             if interval.plan is not None and interval.meets(*self.window[step.workload]):
                 yield interval.high, interval.plan

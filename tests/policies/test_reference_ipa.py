@@ -7,7 +7,7 @@ import pytest
 from bench.planner_reference import Compared, counted
 from bench.published import ipa
 from bench.published.ipa import Step
-from bench.published.ipa_causes import Cause, Reference, intervals, matching
+from bench.published.ipa_causes import Cause, Reference, Released, intervals, matching
 
 pytestmark = pytest.mark.data
 
@@ -59,6 +59,19 @@ def test_rounding_is_of_the_size_of_reading_a_figure(reference):
     off = replace(step(34.79, 2.0), accuracy=34.82)
     assert not reference.equal(off)
     assert reference.cause(off) is Cause.ROUNDING
+
+
+def test_the_released_queue_term_makes_steps_that_the_slo_forbids(reference):
+    tight = Reference()
+    stages = ipa.system("IPA", reference.given, ranked=False).posed(30.0).stages
+    fastest_ms = sum(min(option.latency_ms for option in stage.options) for stage in stages)
+    tight.given = replace(reference.given, slo_ms=fastest_ms / 3)
+    policy = ipa.system("IPA", tight.given, ranked=False)
+    assert policy.plan(30.0) is None  # not even the fastest configuration
+    loosened = Released(policy).plan(30.0)
+    found = step(round(100 * loosened.totals.accuracy, 2), loosened.totals.cost, system="IPA", workload="Steady_High")
+    assert not tight.equal(found)
+    assert tight.cause(found) is Cause.DEFECT
 
 
 def test_audio_steps_lack_a_variant_altogether(reference):
