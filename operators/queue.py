@@ -120,7 +120,7 @@ class EdfQueue:
         taken: list[Run] = []
         while n > 0 and self._heap:
             run = self._pop()
-            count = min(n, len(run))
+            count = min(n, len(run.rows))
             if self._heap and (run.deadlines[count - 1], run.sequence) > self._heap[0][:2]:
                 taken += self._interleaved(run, n)
                 break
@@ -176,15 +176,16 @@ class EdfQueue:
 
     def _split(self, run: Run, count: int) -> Run:
         """The first `count` rows of a popped run; the rest goes back."""
-        if count < len(run):
-            self._push(run.part(count, len(run)))
+        if count == len(run.rows):
+            return run
+        self._push(run.part(count, len(run.rows)))
         return run.part(0, count)
 
     def _push(self, run: Run) -> None:
         heappush(self._heap, (float(run.deadlines[0]), run.sequence, run))
-        self._rows += len(run)
+        self._rows += len(run.rows)
 
     def _pop(self) -> Run:
         run = heappop(self._heap)[2]
-        self._rows -= len(run)
+        self._rows -= len(run.rows)
         return run
