@@ -28,6 +28,7 @@ ELSEWHERE = {
     "profile": ("operators.profile_cli", "Measure a pipeline's stages on this machine, for the planner."),
     "train": ("operators.train_cli", "Train the example models into the model repository."),
     "operator": ("operators.cli", "Serve a pipeline's operators, and what belongs to that."),
+    "conformance": ("operators.conformance_cli", "Say what an Open Inference Protocol endpoint gets wrong."),
     "autoscaler": ("autoscaler.cli", "Run the autoscaler sidecar."),
 }
 """Verbs whose commands other packages define; imported only when one is used, so that the rest starts fast."""
@@ -35,7 +36,7 @@ ELSEWHERE = {
 PATIENCE_MS = 10_000
 """How long a command waits for brokers that do not answer."""
 SHORT_HELP = 120
-ORDER = ("run", "check", "profile", "plan", "compare", "train", "operator", "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
+ORDER = ("run", "check", "profile", "plan", "compare", "train", "operator", "conformance", "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_show_locals": False, "rich_markup_mode": None}
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from operators.extensions import Extensions
 from operators.inference import hosted_stage
@@ -136,7 +137,7 @@ async def _body(request: web.Request, most: int) -> bytes:
                     raise Refused(Fault.INVALID, f"the body is too large; at most {most} bytes are taken")
     except TimeoutError as error:
         raise Refused(Fault.INVALID, f"the body was not there within {BODY_TIMEOUT_S:.0f} s") from error
-    except (web.PayloadAccessError, ValueError) as error:
+    except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError) as error:
         raise Refused(Fault.INVALID, f"the body cannot be read: {error}") from error
     return b"".join(parts)
 

@@ -74,7 +74,7 @@ def write_response(response: pb.ModelInferResponse, request: pb.ModelInferReques
                 parameters[SIZE] = len(content)
                 binary.append(content)
             else:
-                described["data"] = _values(tensor, content)
+                described["data"] = unpack(tensor.datatype, tensor.shape, content, f"output {tensor.name!r}")
         if parameters:
             described["parameters"] = parameters
         outputs.append(described)
@@ -119,11 +119,12 @@ def _read_input(message: pb.ModelInferRequest, described: Mapping[str, Any], bin
             raise BodyError(f"{where} has {SIZE} {size}; {len(binary)} bytes of binary data are left, and there must be no data beside it")
         message.raw_input_contents.append(bytes(binary[:size]))
         return binary[size:]
-    message.raw_input_contents.append(_packed(tensor.datatype, shape, _of(described, "data", list, None, where), where))
+    message.raw_input_contents.append(pack(tensor.datatype, shape, _of(described, "data", list, None, where), where))
     return binary
 
 
-def _packed(datatype: str, shape: Sequence[int], values: list[Any], where: str) -> bytes:
+def pack(datatype: str, shape: Sequence[int], values: list[Any], where: str) -> bytes:
+    """The tensor's bytes; values flat or nested. BodyError where they are not of that type and shape."""
     flat = list(_flat(values, len(shape) or 1, where))
     if len(flat) != prod(shape):
         raise BodyError(f"{where} has {len(flat)} values; its shape {list(shape)} has {prod(shape)}")
@@ -155,13 +156,14 @@ def _flat(values: list[Any], depth: int, where: str) -> Iterator[Any]:
             raise BodyError(f"{where}: its data is nested more deeply than its shape")
 
 
-def _values(tensor: pb.ModelInferResponse.InferOutputTensor, content: bytes) -> list[Any]:
-    if tensor.datatype != "BYTES":
-        return np.frombuffer(content, DTYPES[tensor.datatype]).tolist()
+def unpack(datatype: str, shape: Sequence[int], content: bytes, where: str) -> list[Any]:
+    """The tensor's values, flat. BodyError where its bytes are no text."""
+    if datatype != "BYTES":
+        return np.frombuffer(content, DTYPES[datatype]).tolist()
     try:
-        return [row.decode() for row in decode(content, prod(tensor.shape))]
+        return [row.decode() for row in decode(content, prod(shape))]
     except UnicodeDecodeError as error:
-        raise BodyError(f"output {tensor.name!r} is not text; ask for it with the parameter {BINARY}") from error
+        raise BodyError(f"{where} is not text; ask for it with the parameter {BINARY}") from error
 
 
 def _named(tensor: Any, described: Mapping[str, Any], where: str) -> None:

@@ -33,7 +33,7 @@ sink: {{topic: t-out, format: raw, partitions: 1}}
 dead_letters: {{topic: t-dead-letters}}
 stages:
   work:
-    operator: {operator}
+    operator: operators.echo:{operator}
     fan_out: {fan_out}
     on_late: {on_late}
     variants:
@@ -69,8 +69,8 @@ class Service:
     ) -> None:
         path = folder / f"{operator.replace(':', '-')}-{batch}-{replicas}.yaml"
         fan_out = str(operator == "Splitter").lower()
-        named = operator if ":" in operator else f"operators.echo:{operator}"
-        path.write_text(PIPELINE.format(operator=named, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out))
+        text = PIPELINE if ":" not in operator else PIPELINE.replace("operators.echo:", "")
+        path.write_text(text.format(operator=operator, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out))
         ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "operators.cli", "serve", str(path), *ports, "--unix", str(folder / f"{os.getpid()}.sock"), *arguments],

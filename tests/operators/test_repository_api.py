@@ -136,7 +136,7 @@ def test_calls_that_wait_when_a_stage_is_unloaded_are_refused(tmp_path):
 
 def test_it_is_off_where_other_machines_could_call(tmp_path):
     path = tmp_path / "t.yaml"
-    path.write_text(PIPELINE.format(operator="operators.echo:Echo", batch=1, replicas=1, sleep_ms=0, on_late="answer", fan_out="false"))
+    path.write_text(PIPELINE.format(operator="Echo", batch=1, replicas=1, sleep_ms=0, on_late="answer", fan_out="false"))
 
     async def calls():
         extensions = Extensions(Serving(read_pipeline(path), tmp_path), control=False)
