@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import inspect
 import os
 import signal
 import socket
@@ -89,16 +90,29 @@ def load(wish: dict[str, Any]) -> Operator:
 
 
 def find_class(spec: str) -> type[Operator]:
+    """The operator class that `module:name` names, or what operators/author.py makes of a typed function or class of that name."""
     module_name, _, class_name = spec.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise LoadError(f"operator {spec}: no module named {error.name!r}; is it installed, or beside the pipeline file?") from error
     kind = getattr(module, class_name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Operator)):
+    if isinstance(kind, type) and issubclass(kind, Operator):
+        return kind
+    if not _is_callable(kind):
         names = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Operator)]
         raise LoadError(f"operator {spec}: {module_name} has no operator class {class_name!r}; it has {', '.join(names) or 'none'}")
-    return kind
+    from operators.author import AuthorError, as_operator  # not for the sake of operators that are classes already
+
+    try:
+        return as_operator(kind)
+    except AuthorError as error:
+        raise LoadError(f"operator {spec}: {error}") from error
+
+
+def _is_callable(kind: object) -> bool:
+    """A function, or a class whose objects are called; every class by itself is, which says nothing."""
+    return inspect.isfunction(kind) or (isinstance(kind, type) and any("__call__" in vars(base) for base in kind.__mro__))
 
 
 def limit_threads(cores: int) -> None:
