@@ -35,14 +35,14 @@ class Accuracies:
 
     def of(self, rows: Rows, slots: Slots) -> NDArray[np.float64]:
         """shape (slots,)"""
-        chosen = rows.variants[slots]  # (slots, stations)
-        found = rows.values[slots, CHILDREN]
+        chosen = rows.variants[:, slots]  # (stations, slots)
+        found = rows.values[CHILDREN, slots]
         here, there = np.maximum(chosen, -1), anywhere(chosen)  # what a relative got counts there
         for at, origin, table in self._tables:
-            own = table[here[:, at]] if origin is None else table[there[:, origin], here[:, at]]
+            own = table[here[at]] if origin is None else table[there[origin], here[at]]
             found = found * own if self.product else found + own
         if self._mean:
-            found = found / np.maximum(((here >= 0) * self._weights).sum(axis=1), 1e-300)
+            found = found / np.maximum((self._weights @ (here >= 0)), 1e-300)
         return found
 
     def _table(self, station: Station, variants: Mapping[str, tuple[str, ...]], values: Mapping[str, Mapping[str, float]]) -> NDArray[np.float64]:

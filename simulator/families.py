@@ -93,8 +93,8 @@ class Families:
             family.left -= 1
             if outcome is Outcome.IN_TIME and not family.gone_on:
                 family.accuracy += accuracy
-                own = self._rows.variants[parent]
-                np.copyto(own, elsewhere(self._rows.variants[slot]), where=own == -1)
+                own = self._rows.variants[:, parent]
+                np.copyto(own, elsewhere(self._rows.variants[:, slot]), where=own == -1)
             elif outcome is not Outcome.IN_TIME:
                 family.lost = outcome
         self._rows.free(slots)
@@ -115,18 +115,18 @@ class Families:
         whole = int(width)
         counts = np.full(len(slots), whole)
         if width > whole:
-            counts += uniform(self._seed, Purpose.WIDTHS, 64 * station + kind, self._rows.values[slots, EVENT]) < width - whole
+            counts += uniform(self._seed, Purpose.WIDTHS, 64 * station + kind, self._rows.values[EVENT, slots]) < width - whole
         return counts
 
     def _born(self, slots: Slots, counts: NDArray[np.int64], kind: int) -> Slots:
         parents = np.repeat(slots, counts)
         children = self._rows.take(len(parents))
         rows = self._rows
-        rows.values[children] = rows.values[parents]
-        rows.values[children, CHILDREN] = self._accuracies.neutral
+        rows.values[:, children] = rows.values[:, parents]
+        rows.values[CHILDREN, children] = self._accuracies.neutral
         order = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows.values[children, EVENT] = (rows.values[parents, EVENT] * 8191.0 + 64.0 * order + kind + 1) % KEYS
-        rows.variants[children] = elsewhere(rows.variants[parents])
+        rows.values[EVENT, children] = (rows.values[EVENT, parents] * 8191.0 + 64.0 * order + kind + 1) % KEYS
+        rows.variants[:, children] = elsewhere(rows.variants[:, parents])
         rows.parent[children] = parents
         return children
 
@@ -138,7 +138,7 @@ class Families:
             self._rows.free(np.array([parent]))
         elif family.lost is None or not joined:
             del self._families[parent]
-            self._rows.values[parent, CHILDREN] = self._joined(parent, family)
+            self._rows.values[CHILDREN, parent] = self._joined(parent, family)
             if family.lost is None:
                 self._on(parent, family.fan_out, to, now_s)
             else:
@@ -151,19 +151,19 @@ class Families:
         parent = slot
         if family.left:
             parent = int(self._rows.take(1)[0])
-            for column in (self._rows.values, self._rows.variants, self._rows.parent):
+            for column in (*self._rows.values, *self._rows.variants, self._rows.parent):
                 column[parent] = column[slot]
             family.gone_on = True
         else:
             del self._families[slot]
-        self._rows.values[parent, CHILDREN] = self._joined(parent, family)
+        self._rows.values[CHILDREN, parent] = self._joined(parent, family)
         if self._graph.incomplete is Incomplete.PARTIAL:
             self._on(parent, family.fan_out, to, now_s)
         else:
             to.end(np.array([parent]), Outcome.INCOMPLETE, now_s)
 
     def _joined(self, parent: int, family: Family) -> float:
-        before, mean = self._rows.values[parent, CHILDREN], family.accuracy / family.total
+        before, mean = self._rows.values[CHILDREN, parent], family.accuracy / family.total
         return before * mean if self._accuracies.product else before + mean
 
     def _on(self, parent: int, fan_out: int, to: Relatives, now_s: float) -> None:

@@ -108,7 +108,7 @@ class Flow:
         return None if following.join or following.plain else self.sites[to].accept
 
     def _answered(self, at: int, slots: Slots, variant: str, now_s: float) -> None:
-        self.rows.variants[slots, at] = self._variants[at][variant]
+        self.rows.variants[at][slots] = self._variants[at][variant]
         straight = self._straight[at]
         if straight is not None:
             straight(slots, now_s)
@@ -122,7 +122,7 @@ class Flow:
         elif len(after.ways) == 1:
             self._go(after.ways[0][0], slots, now_s)
         else:
-            chosen = _chosen(after, uniform(self._seed, Purpose.WAYS, at, self.rows.values[slots, EVENT]))
+            chosen = _chosen(after, uniform(self._seed, Purpose.WAYS, at, self.rows.values[EVENT, slots]))
             for way, (to, _) in enumerate(after.ways):
                 taking = slots[chosen == way]
                 if len(taking):

@@ -69,17 +69,18 @@ class Coming:
         self.taken = 0
         self._rows = rows
         self._times: list[float] = []
-        self._values: NDArray[np.float64] = np.zeros((0, COLUMNS))  # (events, columns), by arrival
+        self._values: NDArray[np.float64] = np.zeros((COLUMNS, 0))  # (columns, events), by arrival
         self._head = 0
 
     def add(self, values: NDArray[np.float64], arrived: NDArray[np.float64]) -> None:
-        """By arrival; they may come before some that are here already."""
-        waiting = self._values[self._head :]
+        """values: (columns, events). By arrival; they may come before some that are here already."""
+        waiting = self._values[:, self._head :]
         times = np.concatenate([self._times[self._head :], arrived])
-        values = np.concatenate([waiting, values])
-        if len(waiting) and len(arrived) and arrived[0] < times[len(waiting) - 1]:
+        values = np.concatenate([waiting, values], axis=1)
+        ahead = waiting.shape[1]
+        if ahead and len(arrived) and arrived[0] < times[ahead - 1]:
             order = np.argsort(times, kind="stable")
-            times, values = times[order], values[order]
+            times, values = times[order], values[:, order]
         self._times, self._values, self._head = times.tolist(), values, 0
 
     def first_s(self) -> float:
@@ -94,7 +95,7 @@ class Coming:
 
     def take(self, count: int) -> Slots:
         slots = self._rows.take(count)
-        self._rows.values[slots] = self._values[self._head : self._head + count]
+        self._rows.values[:, slots] = self._values[:, self._head : self._head + count]
         self._head += count
         self.taken += count
         return slots

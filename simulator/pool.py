@@ -26,7 +26,7 @@ from simulator.network import Station
 from simulator.outcome import Outcome
 from simulator.proxy import CONTROL_S, Proxy, Request, gathered
 from simulator.replica import Replica, beyond, freed, holds
-from simulator.rows import ARRIVED, DEADLINE, Rows, Slots
+from simulator.rows import ARRIVED, Rows, Slots
 from simulator.truth import Factors, Truth
 
 DONE = Result(0.0)
@@ -111,8 +111,8 @@ class Pool:
 
     def accept(self, request: Request, now_s: float) -> None:
         slots = request.slots
-        values = self._world.rows.values
-        deadlines = values[slots, ARRIVED] + self._world.slo_s if self._station.fifo else values[slots, DEADLINE]
+        rows = self._world.rows
+        deadlines = rows.values[ARRIVED][slots] + self._world.slo_s if self._station.fifo else rows.deadline[slots]
         self._apply(self.stage.arrive(request, deadlines, now_s), now_s)
 
     def begin(self, replicas: int, now_s: float) -> None:
@@ -175,12 +175,16 @@ class Pool:
         """Rows that were answered together go on together; then their proxies may send more."""
         passed: list[Slots] = []
         proxies: list[Proxy] = []
+        seen = 0
         for run, _, late, _, _, _, _, result, _, _ in answers:
             request: Request = run.request
-            slots = request.slots if len(run.rows) == len(request.slots) else request.slots[run.rows]
+            slots, count = request.slots, len(run.rows)
+            if count < len(slots):
+                first = run.rows[0]
+                slots = slots[first : first + count] if run.adjacent else slots[run.rows]
             proxy = request.proxy
-            proxy.unanswered -= len(slots)
-            self.seen += len(slots)
+            proxy.unanswered -= count
+            seen += count
             self.late += late
             if proxy not in proxies:
                 proxies.append(proxy)
@@ -189,13 +193,13 @@ class Pool:
         if passed:
             answered_by = next(answer.variant.name for answer in answers if answer.result is not None)
             self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), answered_by, now_s)
+        self.seen += seen
         if len(passed) < len(answers):
             self._lost(answers, now_s)
         if now_s >= self._hint_due_s:
             self._hint, self._hint_due_s = gathered(self.stage.rate.at(now_s)), now_s + CONTROL_S
         for proxy in proxies:
-            proxy.hint = self._hint
-            proxy.poll(now_s)
+            proxy.answered(self._hint, now_s)
 
     def _lost(self, answers: list[Answer], now_s: float) -> None:
         for answer in answers:

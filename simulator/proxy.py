@@ -61,10 +61,17 @@ class Proxy:
         self._left_s = -inf
         self._timer_s = inf
         self._sending = False
+        self._blocked = False  # by the window
 
     def backlog(self, now_s: float) -> int:
         """Rows that wait here."""
         return self.inbox.here(now_s)
+
+    def answered(self, hint: int, now_s: float) -> None:
+        """Rows were, and `unanswered` is less; sends what that lets out. While only the number unanswered changes, what is due does not."""
+        if hint != self.hint or not self.unanswered or self._blocked:
+            self.hint = hint
+            self.poll(now_s)
 
     def poll(self, now_s: float) -> None:
         """Sends what is due and comes back when more will be."""
@@ -99,7 +106,8 @@ class Proxy:
             return inf
         if self.unanswered:
             room = self._settings.window - self.unanswered
-            if room < self._worth and (room <= 0 or room < self.inbox.here(now_s)):
+            self._blocked = room < self._worth and (room <= 0 or room < self.inbox.here(now_s))
+            if self._blocked:
                 return inf
             linger_s = (first_s if first_s > self._left_s else self._left_s) + self._settings.linger_s
             full_s = self.inbox.nth_s(self.hint if self.hint < self._settings.max_rows else self._settings.max_rows)

@@ -4,7 +4,8 @@
     DEADLINE  of the event, s                          EVENT     number of the event, from 0 in order of sending
     CHILDREN  what its joined children make of its accuracy: mean of theirs, 1 without
 
-variants  (slots, stages) int8, index v of the variant that answered the row at that stage, -1 where none did; -2 - v where it answered a
+values    (columns, slots): a column is one piece of memory, which numpy indexes several times as fast as a row of few
+variants  (stages, slots) int8, index v of the variant that answered the row at that stage, -1 where none did; -2 - v where it answered a
           relative: an ancestor before the fan-out, or a child
 parent    slot of the row that it was fanned out from, -1 for a source event
 """
@@ -32,15 +33,21 @@ def anywhere(variants: NDArray[np.int8]) -> NDArray[np.int8]:
 
 class Rows:
     def __init__(self, stages: int, size: int = 1024) -> None:
-        self.values = np.zeros((size, COLUMNS))
-        self.variants = np.full((size, stages), -1, np.int8)
+        self.values = np.zeros((COLUMNS, size))
+        self.deadline = self.values[DEADLINE]
+        self.variants = np.full((stages, size), -1, np.int8)
         self.parent = np.full(size, -1, np.int64)
         self._free = np.arange(size, dtype=np.int64)[::-1].copy()
         self._count = size
 
     @property
     def in_flight(self) -> int:
-        return len(self.values) - self._count
+        return self.room - self._count
+
+    @property
+    def room(self) -> int:
+        """Slots there are."""
+        return self.values.shape[1]
 
     def take(self, count: int) -> Slots:
         """Slots of new rows, without a parent; their values are the caller's to set."""
@@ -51,7 +58,7 @@ class Rows:
 
     def taken(self) -> Slots:
         """Slots of all rows in flight, ascending."""
-        free = np.zeros(len(self.values), bool)
+        free = np.zeros(self.room, bool)
         free[self._free[: self._count]] = True
         return np.flatnonzero(~free)
 
@@ -59,13 +66,14 @@ class Rows:
         count = len(slots)
         self._free[self._count : self._count + count] = slots
         self._count += count
-        self.variants[slots] = -1
+        self.variants[:, slots] = -1
         self.parent[slots] = -1
 
     def _grow(self) -> None:
-        size = len(self.values)
-        self.values = np.concatenate([self.values, np.zeros((size, COLUMNS))])
-        self.variants = np.concatenate([self.variants, np.full((size, self.variants.shape[1]), -1, np.int8)])
+        size = self.room
+        self.values = np.concatenate([self.values, np.zeros((COLUMNS, size))], axis=1)
+        self.deadline = self.values[DEADLINE]
+        self.variants = np.concatenate([self.variants, np.full((len(self.variants), size), -1, np.int8)], axis=1)
         self.parent = np.concatenate([self.parent, np.full(size, -1, np.int64)])
         free = np.empty(2 * size, np.int64)
         free[: self._count] = self._free[: self._count]

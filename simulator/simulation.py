@@ -55,7 +55,7 @@ def simulate(scenario: Scenario, control: Control | None = None, seed: int = 0, 
     loop.run(duration_s + scenario.drain_s)
     flow.unfinished(loop.now_s)
     return Run(flow.sink.tally, kept, ends.held_s, ends.used_s, duration_s, loop.now_s, flow.actions, controller.decisions, controller.took_s,
-               len(flow.rows.values), loop.events)
+               flow.rows.room, loop.events)
 
 
 class _Ends:

@@ -55,11 +55,11 @@ class Sink:
         self._rows.free(slots)
 
     def _counted(self, slots: Slots, finish: NDArray[np.float64], outcome: NDArray[np.int8]) -> None:
-        values = self._rows.values[slots]  # (slots, columns)
-        outcome[(outcome == Outcome.IN_TIME) & (finish > values[:, DEADLINE])] = Outcome.LATE
+        values = self._rows.values[:, slots]  # (columns, slots)
+        outcome[(outcome == Outcome.IN_TIME) & (finish > values[DEADLINE])] = Outcome.LATE
         accuracy = np.where(outcome <= Outcome.LATE, self._accuracies.of(self._rows, slots), 0.0)
-        hopeless = values[:, DEADLINE] - values[:, ARRIVED] < self._least_s
-        self.tally.add(outcome, finish - values[:, SENT], accuracy, hopeless)
+        hopeless = values[DEADLINE] - values[ARRIVED] < self._least_s
+        self.tally.add(outcome, finish - values[SENT], accuracy, hopeless)
         if self.records is not None:
-            self.records.parts.append(Events(values[:, EVENT].astype(np.int64), values[:, SENT].copy(), values[:, ARRIVED].copy(),
-                                             values[:, DEADLINE].copy(), finish, outcome, accuracy, anywhere(self._rows.variants[slots])))
+            self.records.parts.append(Events(values[EVENT].astype(np.int64), values[SENT], values[ARRIVED],
+                                             values[DEADLINE], finish, outcome, accuracy, anywhere(self._rows.variants[:, slots]).T))

@@ -35,14 +35,14 @@ class Source:
 
     def _second(self, now_s: float, second: int) -> None:
         sent, arrived, deadline = self._arrivals.second(second, self._random)
-        values = np.empty((len(sent), COLUMNS))
-        values[:, SENT], values[:, ARRIVED], values[:, DEADLINE] = sent, arrived, deadline
-        values[:, EVENT] = self.events + np.argsort(np.argsort(sent, kind="stable"), kind="stable")
-        values[:, CHILDREN] = self._flow.accuracies.neutral
+        values = np.empty((COLUMNS, len(sent)))
+        values[SENT], values[ARRIVED], values[DEADLINE] = sent, arrived, deadline
+        values[EVENT] = self.events + np.argsort(np.argsort(sent, kind="stable"), kind="stable")
+        values[CHILDREN] = self._flow.accuracies.neutral
         self.events += len(sent)
         self._on_the_way = np.concatenate([self._on_the_way, np.stack([arrived, 1000 * (arrived - sent)], axis=1)])
-        for site, chosen in self._flow.split_source(values[:, EVENT]):
-            site.coming.add(values[chosen], arrived[chosen])
+        for site, chosen in self._flow.split_source(values[EVENT]):
+            site.coming.add(values[:, chosen], arrived[chosen])
             site.from_source.poll(now_s)
         if second + 1 < self._arrivals.trace.seconds:
             self._loop.at(float(second + 1), Priority.ARRIVAL, self._second, second + 1)

@@ -17,13 +17,13 @@ class Bench:
         self.inbox = Handed() if times is None else Coming(rows)
         self.proxy = Proxy(self.loop, self.inbox, settings, lambda request, now_s: self.sent.append((round(now_s, 6), len(request.slots))))
         if times is not None:
-            self.inbox.add(np.zeros((len(times), COLUMNS)), np.array(times))
+            self.inbox.add(np.zeros((COLUMNS, len(times))), np.array(times))
             self.proxy.poll(0.0)
 
     def answered(self, rows, now_s):
         self.loop.run(now_s)
         self.proxy.unanswered -= rows
-        self.proxy.poll(now_s)
+        self.proxy.answered(self.proxy.hint, now_s)
 
     def hand(self, rows, now_s):
         self.loop.run(now_s)
@@ -93,8 +93,8 @@ def test_nothing_is_sent_while_the_job_is_rescaled():
 
 def test_events_that_come_later_may_go_before_those_on_the_way():
     inbox = Coming(Rows(1))
-    inbox.add(np.full((2, COLUMNS), 1.0), np.array([0.2, 1.4]))
-    inbox.add(np.full((1, COLUMNS), 2.0), np.array([1.1]))
+    inbox.add(np.full((COLUMNS, 2), 1.0), np.array([0.2, 1.4]))
+    inbox.add(np.full((COLUMNS, 1), 2.0), np.array([1.1]))
     assert (inbox.first_s(), inbox.nth_s(2), inbox.nth_s(3)) == (0.2, 1.1, 1.4)
     assert inbox.here(1.2) == 2
 
