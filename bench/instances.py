@@ -60,6 +60,10 @@ class Pressure(StrEnum):
     IMPOSSIBLE = "impossible"
 
 
+MIXED = 20
+"""Options of a stage with shares, at most: its mixes are as many as a power of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """A problem and the strata it stands for. plans: that exhaustive search would look at; None = not counted."""
@@ -80,7 +84,7 @@ def generate(random: np.random.Generator, graph: GraphClass, aim: Aim, plans_mos
     size = wanted ** (1 / len(after)) / (2.5 if sizing.falls_with_replicas() else 1)
     drawn = _problem(random, graph, after, sizing)
     while True:
-        part = replace(drawn, stages=tuple(_thinned(random, stage, max(1, round(size))) for stage in drawn.stages))
+        part = replace(drawn, stages=tuple(_thinned(random, stage, max(1, round(min(size, MIXED) if stage.share_step else size))) for stage in drawn.stages))
         try:
             lists = list(exhaustive.tables(part, limit=plans_most))
         except ValueError:
@@ -217,7 +221,7 @@ def _problem(random: np.random.Generator, graph: GraphClass, after: Graph, sizin
     stages = [replace(stage, rates=_rates(random, stage)) for stage in stages]
     if graph is GraphClass.CONDITIONED:
         stages = _conditioned(random, stages)
-    if len(stages) <= 4 and random.random() < 0.15:
+    if len(stages) <= 4 and random.random() < 0.15 and not sizing.falls_with_replicas():  # a mix of replica numbers is too many to list
         shared = int(random.integers(len(stages)))
         stages[shared] = replace(stages[shared], share_step=float(random.choice([0.5, 0.25])))
     return Problem(tuple(stages), rate=float(np.round(math.exp(random.uniform(math.log(4), math.log(120))))), slo_ms=math.inf,
