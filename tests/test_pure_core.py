@@ -2,11 +2,15 @@
 
 import ast
 import importlib.util
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot"}
+"""Commands and drawings beside the planner."""
+WHOLE = ("autoscaler.planner", "autoscaler.policies", "simulator")
 CORE = [
     "autoscaler.graph.pipeline",
     "operators.actions",
@@ -15,33 +19,8 @@ CORE = [
     "operators.queue",
     "operators.service_time",
     "operators.stage",
-    "simulator.accuracy",
-    "simulator.arrivals",
-    "simulator.chance",
-    "simulator.cluster",
-    "simulator.control",
-    "simulator.families",
-    "simulator.flow",
-    "simulator.forecasts",
-    "simulator.gpus",
-    "simulator.inbox",
-    "simulator.least",
-    "simulator.loop",
-    "simulator.network",
-    "simulator.outcome",
-    "simulator.pool",
-    "simulator.proxy",
-    "simulator.records",
-    "simulator.replica",
-    "simulator.rows",
-    "simulator.scenario",
-    "simulator.simulation",
-    "simulator.sink",
-    "simulator.site",
-    "simulator.source",
-    "simulator.statistics",
-    "simulator.tally",
-    "simulator.truth",
+    *sorted(f"{package}.{found.name}" for package in WHOLE for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
+            if f"{package}.{found.name}" not in AT_THE_EDGE),
 ]
 EDGES = ["pyflink", "kafka", "aiokafka", "faust", "torch", "grpc", "google.protobuf", "kubernetes", "aiohttp", "prometheus_client"]
 
