@@ -20,6 +20,8 @@ from jobs.options import Models, PipelineFile
 from operators import repository
 
 VERSIONS = ("numpy", "torch")
+BUSY = 0.5
+"""Load average of the last minute from which on other work is said to disturb."""
 
 
 def profile(
@@ -36,6 +38,8 @@ def profile(
     began = time.perf_counter()
     try:
         pipeline = read_pipeline(file)
+        if os.getloadavg()[0] > BUSY:
+            typer.echo(f"other work uses this machine (load average {os.getloadavg()[0]:.1f}): the figures will be too slow", err=True)
         source = _rows(inputs or ("scenes" if pipeline.name.startswith("scenes") else "digits"), events)
         effort = QUICK if quick else Effort()
         found = asyncio.run(measure(pipeline, source, models or repository.default_root(), effort, typer.echo))

@@ -72,8 +72,11 @@ class Subject:
         """Seconds until it is ready."""
         began = time.perf_counter()
         self._replicas.start(0, wish, 0.0)
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            await self._ready
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._ready
+        except TimeoutError as error:
+            raise ProfilingError(f"it was not ready within {READY_TIMEOUT_S:.0f} s") from error
         return time.perf_counter() - began
 
     async def batch(self, encoded: bytes, rows: int) -> AnswerFrame:
@@ -181,9 +184,9 @@ async def _variant(
     stage: Stage, name: str, rows: list[bytes], repository: Path, effort: Effort, empty_s: float, say: Callable[[str], None]
 ) -> VariantProfile:
     wish = _wish(stage, name, repository)
-    starts = [await _cold_start_s(wish) for _ in range(effort.starts - 1)]
     subject = Subject()
     try:
+        starts = [await _cold_start_s(wish) for _ in range(effort.starts - 1)]
         starts.append(await subject.start(wish))
         cold_s = float(np.median(starts))
         width = await _width(subject, rows, stage.batch_max) if stage.fan_out else None
@@ -198,8 +201,8 @@ async def _variant(
             best = max(found, key=lambda point: point.rows_s)
             say(f"{stage.name} {name}, {cores} cores: one row {found[0].p50_ms:.2f} ms, at most {best.rows_s:,.0f} rows/s (batches of {best.batch})")
         return VariantProfile(name, "cpu", tuple(points), cold_s, max(0.0, cold_s - empty_s), float(np.median(resizes)), width)
-    except (ProfilingError, TimeoutError) as error:
-        raise ProfilingError(f"stage {stage.name}, variant {name}: {error or 'it was not ready in time'}") from error
+    except ProfilingError as error:
+        raise ProfilingError(f"stage {stage.name}, variant {name}: {error}") from error
     finally:
         await subject.close()
 
