@@ -162,7 +162,8 @@ def batch_needed(view: View, headroom: float) -> int:
     spare = view.replicas - load * per_row
     if spare <= 0:
         return view.batch_max
-    return min(view.batch_max, max(1, ceil(load * fixed / spare)))
+    needed = ceil(load * fixed / spare)
+    return 1 if needed < 1 else min(needed, view.batch_max)
 
 
 @dataclass(slots=True)

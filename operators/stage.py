@@ -50,6 +50,9 @@ class _State(Enum):
     BUSY = "busy"
 
 
+_IDLE = _State.IDLE  # asked for every replica at every event
+
+
 @dataclass(slots=True)
 class _Replica:
     number: int
@@ -249,12 +252,15 @@ class Stage:
         if now >= self._hang_at:
             self._watch(actions, now)
         if self._suspects or len(self.queue):
-            for replica in [one for one in self._replicas.values() if one.state is _State.IDLE and not one.leaving]:
+            for replica in self._replicas.values():
+                if replica.state is not _IDLE or replica.leaving:
+                    continue
                 batch = self._next_batch(actions, now)
                 if batch is None:
                     break  # the others would be told the same
                 replica.state, replica.batch = _State.BUSY, batch
-                self._hang_at = min(self._hang_at, now + self._hang_s)
+                if self._hang_at == inf:
+                    self._hang_at = now + self._hang_s
                 actions.append(Send(replica.number, batch))
         if self._hang_at < inf:
             actions.append(Wake(self._hang_at))
@@ -303,7 +309,7 @@ class Stage:
         batch_max = self.setting.batch
         if self.draining:
             return Release(min(len(self.queue), batch_max), Reason.FLUSH)
-        view = View(self.queue, batch_max, max(1, self.ready), self.rate.at(now), self.service_time, self._share)
+        view = View(self.queue, batch_max, self._ready or 1, self.rate.at(now), self.service_time, self._share)
         return self._rule.decide(view, now)
 
     def _answers(self, batch: Batch, result: Result, variant: Variant, now: float) -> tuple[list[Action], int]:

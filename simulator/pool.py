@@ -175,8 +175,8 @@ class Pool:
         """Rows that were answered together go on together; then their proxies may send more."""
         passed: list[Slots] = []
         proxies: list[Proxy] = []
-        seen = 0
-        for run, _, late, _, _, _, _, result, _, _ in answers:
+        seen, by = 0, ""
+        for run, _, late, _, _, _, variant, result, _, _ in answers:
             request: Request = run.request
             slots, count = request.slots, len(run.rows)
             if count < len(slots):
@@ -190,9 +190,9 @@ class Pool:
                 proxies.append(proxy)
             if result is not None:
                 passed.append(slots)
+                by = variant.name
         if passed:
-            answered_by = next(answer.variant.name for answer in answers if answer.result is not None)
-            self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), answered_by, now_s)
+            self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), by, now_s)
         self.seen += seen
         if len(passed) < len(answers):
             self._lost(answers, now_s)
