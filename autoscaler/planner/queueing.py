@@ -17,7 +17,7 @@ ServiceWait  demand H lam                                  the operator service'
              wait = max(F, R) + V                          inf from utilisation lam / (n h) = 1 on
 
 ServiceWait's figure is an approximation of a quantile, from above where l(b) much exceeds l(b*): tests/planner/test_queueing.py replays
-the batch rule with the deadline that wait + l gives, and no more than 1 - q of the rows are late.
+the batch rule with the deadline that wait + l gives; no more than 1 - q of the rows are late (up to a third more for the draws).
 
 Meeting an SLO is a share of events end to end. Over S stages each at the quantile 1 - (1-q)/S, at least q of the events keep to all of
 them (union bound, whatever the dependence). A join waits for the slowest of k children: if they are independent, the time that all of
