@@ -68,8 +68,9 @@ class Controller:
         self._seen.append(Seen(now_s, tuple(self._rates), spent_ms, stages))
         while len(self._seen) > 1 and self._seen[1].at_s + self._control.delay_s <= now_s:
             self._seen.popleft()
+        held_s = self._flow.cluster.held_s(now_s)  # with or without records, so that both round alike
         if self._records is not None:
-            self._record(now_s, arrived)
+            self._record(now_s, arrived, held_s)
         if self._source.done(now_s) and self._flow.sink.events == self._source.events:
             self._loop.stop()
         else:
@@ -85,9 +86,8 @@ class Controller:
         self._counted[name] = _Counted(arrived, late, ended, busy_s)
         return seen
 
-    def _record(self, now_s: float, arrived: int) -> None:
+    def _record(self, now_s: float, arrived: int, held_s: dict[str, float]) -> None:
         assert self._records is not None
-        held_s = self._flow.cluster.held_s(now_s)
         held = {kind: total - self._held_s.get(kind, 0.0) for kind, total in held_s.items()}
         self._held_s = held_s
         sites = self._flow.sites.items()

@@ -2,8 +2,8 @@
 
     order   (time, priority, sequence): earlier first; at one time by priority as `Priority` lists them; of equals the one scheduled first
 
-A general simulator's loop resumes a generator per event. Measured on two cores at 2 GHz, Python 3.11: about 1 us per event here, pop and
-push and call together, which leaves the time to the queue and the rules; `python -m bench sim_speed` says how much of it that is.
+Callbacks on a heap, not generators that are resumed: measured on two shared cores, Python 3.11, an event costs 2 us here (scheduled,
+popped, called), of 15 us and more that a request costs altogether. `python -m bench sim_speed` has the figures.
 """
 
 from __future__ import annotations

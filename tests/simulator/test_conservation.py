@@ -126,3 +126,9 @@ def test_records_change_nothing(case, seed):
     assert with_records.tally.outcomes.tolist() == without.tally.outcomes.tolist()
     assert with_records.held_s == without.held_s
     assert without.records is None
+
+
+def test_records_do_not_even_change_rounding():
+    made = scenario({"a": (Share(OPTIONS[0], 3),)}, counts=[50.0] * 3, failures=(Failure(0.1, "a"), Failure(0.7, "a")),
+                    changes=ChangeTimes(0.1, {}, 0.05, None, 0.3))
+    assert simulate(made).held_s == simulate(made, records=False).held_s
