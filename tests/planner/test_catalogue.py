@@ -1,14 +1,16 @@
 """From a pipeline file and a profile to the problem that is planned."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from autoscaler.graph.reader import parse_pipeline
+from autoscaler.graph.reader import parse_pipeline, read_pipeline
 from autoscaler.planner.catalogue import Unmeasured, most_on_a_way, passing, problem
-from autoscaler.planner.model import RateTerm
+from autoscaler.planner.frontier import plan
+from autoscaler.planner.model import Plan, RateTerm
 from autoscaler.planner.objectives import LeastCost, MostAccurate, Weighted
-from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile, Width
+from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile, Width, profile_path, read_profile
 from autoscaler.planner.queueing import NoWait, ServiceWait
 
 HEAD = """
@@ -179,3 +181,11 @@ def test_a_foreign_stage_costs_nothing():
 def test_what_is_not_measured_is_named(change, text):
     with pytest.raises(Unmeasured, match=f"{text}; measure it with `sluice profile PIPELINE`"):
         problem(parse_pipeline(SCENES, "f"), change(scenes_profile()), 10)
+
+
+@pytest.mark.parametrize("name", ["digits", "scenes"])
+def test_the_shipped_examples_come_measured_and_plan(name):
+    path = Path(__file__).resolve().parents[2] / "pipelines" / f"{name}.yaml"
+    found = plan(problem(read_pipeline(path), read_profile(profile_path(path)), 20))
+    assert isinstance(found, Plan)
+    assert found.exact
