@@ -10,5 +10,5 @@ def digit_answers(rows: list[bytes], network: str) -> list[bytes]:
     """The classifier's answers, row by row: batches of another size must not change them beyond the printed digits."""
     from operators.digits import Classifier
 
-    variant = resolve(default_root(), "digits", network, Variant(network, 1.0, {"network": network}))
+    variant = resolve(default_root(), "digits", Variant(network, 1.0, {"network": network}))
     return list(Classifier(variant, 1).infer(rows))
