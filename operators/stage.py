@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import count
 from math import inf
 from typing import Any
 
@@ -64,7 +65,10 @@ class _Replica:
 
 
 class Stage:
-    """deadline_share: part of a row's remaining time that this stage may use, in (0, 1]. hang_s: of a batch, at most."""
+    """deadline_share: part of a row's remaining time that this stage may use, in (0, 1]. hang_s: of a batch, at most.
+
+    number: gives each replica its number, for callers that run several stages over one set of replicas.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Stage:
         rule: Rule | None = None,
         deadline_share: float = 1.0,
         hang_s: float = HANG_S,
+        number: Callable[[], int] | None = None,
     ) -> None:
         if not 0 < deadline_share <= 1:
             raise ValueError(f"deadline_share is {deadline_share}; it must be in (0, 1]")
@@ -88,7 +93,7 @@ class Stage:
         self._proven: Variant | None = None  # the last variant of which a replica became ready
         self._replicas: dict[int, _Replica] = {}
         self._ready = 0
-        self._next = 0
+        self._number = number or count().__next__
         self._hang_at = inf  # no running batch is due for a kill before
         self._suspects: deque[Suspect] = deque()
         self._healthy_turn = True
@@ -118,6 +123,38 @@ class Stage:
         """No row is waiting or running."""
         return not self.queued and not self.in_flight
 
+    def expected_s(self, ahead: int, now: float) -> float:
+        """Seconds until a row behind `ahead` waiting ones is answered, by what was learned; 0 while nothing was, inf without a replica."""
+        if not self._ready:
+            return inf
+        batch = self.setting.batch
+        rounds, last = divmod(ahead, batch * self._ready)
+        return self._free_s(now) + rounds * (self.service_time.of(batch) or 0.0) + (self.service_time.of(min(last + 1, batch)) or 0.0)
+
+    def room(self, slack_s: float, now: float) -> int:
+        """How many more rows it would answer within `slack_s`, by what was learned; a batch each while nothing was."""
+        fixed_s, per_row_s, batch = self.service_time.fixed_s, self.service_time.per_row_s, self.setting.batch
+        if fixed_s is None or per_row_s is None:
+            return max(0, batch * self._ready - self.queued)
+        spare_s, alone_s = slack_s - self._free_s(now), fixed_s + per_row_s
+        if not self._ready or spare_s < alone_s:
+            return 0
+        rounds, left_s = divmod(spare_s, max(fixed_s + per_row_s * batch, 1e-9))
+        rows = int(rounds) * batch
+        if left_s >= alone_s:
+            rows += int(min(batch, (left_s - fixed_s) / per_row_s)) if per_row_s else batch
+        return max(0, rows * self._ready - self.queued)
+
+    def _free_s(self, now: float) -> float:
+        """Until a replica is idle: 0, or what is left of the batch that should end first."""
+        left_s = inf
+        for replica in self._replicas.values():
+            if replica.state is _IDLE:
+                return 0.0
+            if replica.batch is not None:
+                left_s = min(left_s, replica.batch.sent_at + (self.service_time.of(replica.batch.rows) or 0.0) - now)
+        return max(0.0, left_s) if left_s < inf else 0.0
+
     # events
 
     def start(self, now: float) -> list[Action]:
@@ -129,6 +166,17 @@ class Stage:
         for run in runs_of(request, deadlines, now, keep):
             self.queue.add(run)
         return self._dispatch([], now)
+
+    def adopt(self, runs: list[Run], now: float) -> list[Action]:
+        """Rows in runs already: parts of a request of which others go elsewhere, or rows that waited elsewhere until now."""
+        self.rate.add(sum(map(len, runs)), now)
+        for run in runs:
+            self.queue.add(run)
+        return self._dispatch([], now)
+
+    def evict(self) -> list[Run]:
+        """Drops and returns the waiting rows, for another stage to adopt; those that a replica died of stay."""
+        return self.queue.discard(lambda run: True)
 
     def forget(self, unwanted: Callable[[Any], bool]) -> list[Run]:
         """Drops and returns the waiting rows of requests that nobody waits for. They get no answer; running ones still do."""
@@ -227,7 +275,7 @@ class Stage:
         return actions
 
     def _start(self, variant: Variant) -> Start:
-        number, self._next = self._next, self._next + 1
+        number = self._number()
         self._replicas[number] = _Replica(number, variant)
         delay = 0.0 if self._failures < 3 else min(BACK_OFF_MAX_S, BACK_OFF_S * 2.0 ** min(self._failures - 3, 10))
         return Start(number, variant, self.setting.cores, delay)
