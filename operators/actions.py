@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,15 +21,39 @@ class Status(IntEnum):
     EXPIRED = 3
 
 
+class Cause(StrEnum):
+    """Why a replica is gone.
+
+    crash    ended by itself, or of a signal that only its own doing raises
+    hung     killed by the service: no answer within the limit
+    memory   killed while the system was short of memory, perhaps by its rows' doing
+    killed   SIGKILL or SIGTERM from elsewhere
+    stopped  killed by the service: somebody had stopped the process (SIGSTOP)
+    """
+
+    CRASH = "crash"
+    HUNG = "hung"
+    MEMORY = "memory"
+    KILLED = "killed"
+    STOPPED = "stopped"
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What can change while the stage serves. batch: rows per batch at most; window: rows a proxy may have unanswered."""
+    """What can change while the stage serves.
+
+    batch   rows per batch at most
+    cores   of one replica, a multiple of 1/8
+    window  rows a proxy may have unanswered
+    spares  replica processes kept ready beside those that serve
+    """
 
     variant: Variant
     replicas: int = 1
     batch: int = 64
-    cores: int = 1
+    cores: float = 1
     window: int = 8192
+    spares: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +84,7 @@ class Result:
 class Start:
     replica: int
     variant: Variant
-    cores: int
+    cores: float
     delay_s: float
 
 
@@ -81,7 +105,7 @@ class Kill:
 @dataclass(frozen=True, slots=True)
 class Resize:
     replica: int
-    cores: int
+    cores: float
 
 
 class Send(NamedTuple):  # as Answer and Wake: made for every batch, at a third of the cost of a frozen dataclass
@@ -123,4 +147,4 @@ class Suspect:
     runs: list[Run]
     rows: int
     deaths: int = 0
-    outside: int = 0
+    memory: int = 0

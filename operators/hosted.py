@@ -11,7 +11,7 @@ from typing import Any
 
 from autoscaler.graph import pipeline as graph
 from operators import wire
-from operators.actions import Action, Answer, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
+from operators.actions import Action, Answer, Cause, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
 from operators.operator import Variant
 from operators.replicas import Replicas
 from operators.requests import Control, Request
@@ -137,13 +137,13 @@ class HostedStage:
         result = Result(answer.compute_us * 1e-6, answer.failed, dict(answer.reasons or {}), answer)
         self._apply(self.stage.replica_done(number, result, now), now)
 
-    def replica_died(self, number: int, outside: bool, detail: str) -> None:
+    def replica_died(self, number: int, cause: Cause, detail: str) -> None:
         if number in self._loading:
             self._loading.discard(number)
             self.problem = detail
         self.telemetry.tally.replica_restarts += 1
         now = self._loop.time()
-        self._apply(self.stage.replica_died(number, now, outside, detail), now)
+        self._apply(self.stage.replica_died(number, now, cause, detail), now)
         self.changed.set()
 
     # what the state machine asks for

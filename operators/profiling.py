@@ -27,6 +27,7 @@ import numpy as np
 from autoscaler.graph.pipeline import Pipeline, Stage
 from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile, Width
 from operators import wire
+from operators.actions import Cause
 from operators.protocol import rows as bytes_rows
 from operators.replicas import Replicas
 from operators.sampling import Answers, rows_of_stages
@@ -104,7 +105,7 @@ class Subject:
     def replica_answered(self, number: int, answer: AnswerFrame) -> None:
         self._answer.set_result(answer)
 
-    def replica_died(self, number: int, outside: bool, detail: str) -> None:
+    def replica_died(self, number: int, cause: Cause, detail: str) -> None:
         for waited in (self._ready, self._answer):
             if not waited.done():
                 waited.set_exception(ProfilingError(detail))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from operators import wire
+from operators.actions import Cause
 from operators.wire import AnswerFrame, Buffer, Kind
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ class Listener(Protocol):
 
     def replica_answered(self, number: int, answer: AnswerFrame) -> None: ...
 
-    def replica_died(self, number: int, outside: bool, detail: str) -> None:
-        """Its process is gone without having been stopped. outside: by a signal that no operator sends itself."""
+    def replica_died(self, number: int, cause: Cause, detail: str) -> None:
+        """Its process is gone without having been stopped."""
 
 
 class Replicas:
@@ -83,7 +84,7 @@ class Replicas:
             process = _Process(number, wish, self)
         except OSError as error:
             log.error("replica %d cannot be started: %s", number, error)
-            self._listener.replica_died(number, True, f"cannot be started: {error}")
+            self._listener.replica_died(number, Cause.KILLED, f"cannot be started: {error}")
             return
         self._processes[number] = process
 
@@ -103,9 +104,10 @@ class Replicas:
             return
         del self._processes[process.number]
         outside = code in (-signal.SIGKILL, -signal.SIGTERM) and process.broken is None
+        cause = Cause.KILLED if outside else Cause.CRASH
         detail = process.broken or (signal.Signals(-code).name if code < 0 else f"exit status {code}")
         log.warning("replica %d (process %d) died: %s", process.number, process.pid, detail)
-        self._listener.replica_died(process.number, outside, detail)
+        self._listener.replica_died(process.number, cause, detail)
 
 
 class _Process:

@@ -40,8 +40,12 @@ class ServiceTime:
         self._sizes: dict[int, _Size] = {}
         self.fixed_s: float | None = None
         self.per_row_s: float | None = None
+        self.longest_s: float | None = None
+        """Of all batches, the slowest as it was."""
 
     def observe(self, rows: int, seconds: float) -> None:
+        if self.longest_s is None or seconds > self.longest_s:
+            self.longest_s = seconds
         expected = self.of(rows)
         if expected is not None and seconds > OUTLIER * expected > 0:
             seconds = OUTLIER * expected

@@ -7,11 +7,14 @@ processes and sockets, the simulator with numbers. Every row that arrives is nam
     row       queued -> running -> answered | suspect (its replica died) -> running in quarantine -> answered
 
 Quarantine. The rows of a batch whose replica died run again by themselves, halved until single. A row is condemned (`poison`)
-when the replica died of it twice while it ran alone. A death from outside (SIGKILL: somebody's kill, or the kernel short of
-memory) is no evidence against a row, so such deaths condemn only after OUTSIDE_LIMIT of them with the row alone. At most one replica
-works on quarantined rows at a time, and with one replica alone they take turns with healthy ones.
+when the replica died of it twice while it ran alone. A death from outside (somebody's SIGKILL or SIGSTOP) is no evidence against a row
+and never condemns one. One for want of memory is weak evidence: it condemns after MEMORY_LIMIT of them with the row alone. At most one
+replica works on quarantined rows at a time, and with one replica alone they take turns with healthy ones.
 
-A replica that does not answer within `hang_s` is killed, which counts as a death of its own.
+A replica that does not answer a batch in time is killed, which counts as a death of its own:
+
+    limit = max(HANG_FLOOR_S, HANG_TIMES * longest)     longest: the slowest batch so far with this variant and these cores
+    limit = hang_s                                      while nothing was measured; it is the most, too
 """
 
 from __future__ import annotations
@@ -28,15 +31,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler.graph.pipeline import OnLate
-from operators.actions import Action, Answer, Batch, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Suspect, Wake
+from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Suspect, Wake
 from operators.batching import AdaptiveRule, ArrivalRate, Reason, Release, Rule, View, Wait
 from operators.operator import Variant
 from operators.queue import EdfQueue, Run, runs_of
 from operators.service_time import ServiceTime
 
 CONDEMNED_AFTER = 2  # deaths with the row alone
-OUTSIDE_LIMIT = 20
+MEMORY_LIMIT = 20
 HANG_S = 120.0
+HANG_FLOOR_S = 10.0
+HANG_TIMES = 10.0
 BACK_OFF_S = 0.1
 BACK_OFF_MAX_S = 10.0
 
@@ -224,8 +229,8 @@ class Stage:
             actions.append(Stop(number))
         return self._dispatch(actions, now)
 
-    def replica_died(self, number: int, now: float, outside: bool, detail: str) -> list[Action]:
-        """The process is gone. outside: the operator had no part in it. detail: how, for people."""
+    def replica_died(self, number: int, now: float, cause: Cause, detail: str) -> list[Action]:
+        """The process is gone. detail: how, for people."""
         replica = self._replicas.get(number)
         if replica is None:
             return []
@@ -233,7 +238,7 @@ class Stage:
         self._failures += 1
         actions: list[Action] = []
         if replica.batch is not None:
-            actions += self._suspect(replica.batch, replica.variant, outside, detail, now)
+            actions += self._suspect(replica.batch, replica.variant, cause, detail, now)
         return self._dispatch(actions + self._reconcile(), now)
 
     def tick(self, now: float) -> list[Action]:
@@ -307,12 +312,18 @@ class Stage:
                 if batch is None:
                     break  # the others would be told the same
                 replica.state, replica.batch = _State.BUSY, batch
-                if self._hang_at == inf:
-                    self._hang_at = now + self._hang_s
+                limit_s = self._hang_limit_s
+                if now + limit_s < self._hang_at:
+                    self._hang_at = now + limit_s
                 actions.append(Send(replica.number, batch))
         if self._hang_at < inf:
             actions.append(Wake(self._hang_at))
         return actions
+
+    @property
+    def _hang_limit_s(self) -> float:
+        longest = self.service_time.longest_s
+        return self._hang_s if longest is None else min(self._hang_s, max(HANG_FLOOR_S, HANG_TIMES * longest))
 
     def _watch(self, actions: list[Action], now: float) -> None:
         """Kills the replicas that hang, and says when the next one would."""
@@ -320,7 +331,7 @@ class Stage:
         for replica in self._replicas.values():
             if replica.batch is None or replica.killed:
                 continue
-            due = replica.batch.sent_at + self._hang_s
+            due = replica.batch.sent_at + self._hang_limit_s
             if now >= due:
                 replica.killed = True
                 actions.append(Kill(replica.number))
@@ -408,16 +419,16 @@ class Stage:
         self._healthy_turn = True
         return Batch(suspect.runs, suspect.rows, Reason.IDLE, now, suspect)
 
-    def _suspect(self, batch: Batch, variant: Variant, outside: bool, detail: str, now: float) -> list[Action]:
+    def _suspect(self, batch: Batch, variant: Variant, cause: Cause, detail: str, now: float) -> list[Action]:
         self._healthy_turn = True
         suspect = batch.suspect or Suspect(batch.runs, batch.rows)
         if batch.rows > 1:
             self._suspects += [Suspect(runs, sum(map(len, runs))) for runs in _halves(batch.runs, batch.rows)]
             return []
-        suspect.deaths += not outside
-        suspect.outside += outside
-        if suspect.deaths >= CONDEMNED_AFTER or suspect.outside >= OUTSIDE_LIMIT:
-            times = suspect.deaths + suspect.outside
+        suspect.deaths += cause in (Cause.CRASH, Cause.HUNG)
+        suspect.memory += cause is Cause.MEMORY
+        if suspect.deaths >= CONDEMNED_AFTER or suspect.memory >= MEMORY_LIMIT:
+            times = suspect.deaths + suspect.memory
             reason = f"poison: the replica died {times} times with this row alone: {detail}"
             return [self._unanswered(batch.runs[0], Status.FAILED, reason, variant, now)]
         self._suspects.append(suspect)

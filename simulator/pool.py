@@ -16,7 +16,7 @@ import numpy as np
 
 from autoscaler.planner.model import Option
 from autoscaler.policies.change_times import ChangeTimes
-from operators.actions import Action, Answer, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Wake
+from operators.actions import Action, Answer, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Wake
 from operators.operator import Variant
 from operators.stage import Stage
 from simulator.cluster import Cluster
@@ -315,7 +315,7 @@ class Pool:
         del self._replicas[one.number]
         self._busy(-one.busy_units, now_s)
         self._release(one, now_s)
-        self._apply(self.stage.replica_died(one.number, now_s, outside, "killed"), now_s)
+        self._apply(self.stage.replica_died(one.number, now_s, Cause.KILLED if outside else Cause.HUNG, "killed"), now_s)
         self._outlet.settled(now_s)
 
     def _release(self, one: Replica, now_s: float) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from autoscaler.graph.pipeline import OnLate
-from operators.actions import Answer, Kill, Result, Send, Setting, Start, Status, Stop
+from operators.actions import Answer, Cause, Kill, Result, Send, Setting, Start, Status, Stop
 from operators.operator import Variant
 from operators.stage import Stage
 
@@ -48,11 +48,11 @@ class Simulated:
         reasons = {at: "operator-error: no" for at, row in enumerate(rows) if row in failed}
         self.apply(self.stage.replica_done(number, Result(seconds, bad if reasons else None, reasons), self.now))
 
-    def die(self, number, outside=False):
+    def die(self, number, cause=Cause.CRASH):
         for place in (self.loading, self.running):
             place.pop(number, None)
         self.idle.discard(number)
-        self.apply(self.stage.replica_died(number, self.now, outside, "SIGSEGV"))
+        self.apply(self.stage.replica_died(number, self.now, cause, "SIGSEGV"))
 
     def tick(self, seconds=0.0):
         self.now += seconds

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.graph.pipeline import OnLate
-from operators.actions import Status
+from operators.actions import Cause, Status
 from operators.batching import EarlyDropRule, FixedRule, Reason
 from tests.operators.builders import FIRST, SECOND, Simulated
 
@@ -104,11 +104,21 @@ def test_one_replica_at_a_time_risks_quarantined_rows():
 def test_kills_from_outside_condemn_nobody():
     stage = Simulated()
     stage.arrive("a", 1)
-    for number in range(10):
-        stage.die(number, outside=True)
+    for number in range(50):
+        stage.die(number, Cause.KILLED if number % 2 else Cause.STOPPED)
         stage.load_all()
-    stage.finish(10)
+    stage.finish(50)
     assert stage.answers == {("a", 0): Status.OK}
+
+
+def test_a_row_that_dies_alone_of_want_of_memory_is_condemned_in_the_end():
+    stage = Simulated()
+    stage.arrive("a", 1)
+    for number in range(20):
+        assert not stage.answers
+        stage.die(number, Cause.MEMORY)
+        stage.load_all()
+    assert stage.reasons[("a", 0)].startswith("poison: the replica died 20 times")
 
 
 def test_a_row_that_dies_in_company_is_not_condemned():
@@ -125,7 +135,7 @@ def test_replicas_that_keep_dying_start_later_and_later():
     stage = Simulated(ready=False)
     delays = []
     for number in range(6):
-        (start,) = [action for action in stage.stage.replica_died(number, 0.0, False, "exit") if hasattr(action, "delay_s")]
+        (start,) = [action for action in stage.stage.replica_died(number, 0.0, Cause.CRASH, "exit") if hasattr(action, "delay_s")]
         delays.append(start.delay_s)
     assert delays == [0.0, 0.0, 0.1, 0.2, 0.4, 0.8]
 
@@ -172,6 +182,25 @@ def test_a_replica_that_hangs_is_killed_once():
     stage.tick(0.2)
     stage.tick(0.2)
     assert stage.killed == [0]
+
+
+def test_the_hang_limit_follows_the_slowest_batch_but_not_below_its_floor():
+    stage = Simulated(hang_s=120.0)
+    stage.arrive("a", 1)
+    stage.finish(0, seconds=0.01)
+    stage.arrive("b", 1)
+    stage.tick(9.9)
+    assert stage.killed == []
+    stage.tick(0.2)
+    assert stage.killed == [0]  # 10 * 0.01 s is below the floor of 10 s
+    stage.die(0)
+    stage.load_all()
+    stage.finish(1, seconds=3.0)
+    stage.arrive("c", 1)
+    stage.tick(29.9)
+    assert stage.killed == [0]
+    stage.tick(0.2)
+    assert stage.killed == [0, 1]  # 10 * 3 s
 
 
 def test_changing_back_before_the_new_variant_is_ready_costs_nothing():
@@ -238,7 +267,7 @@ def test_every_row_is_answered_exactly_once(steps, on_late, rule):
             stage.finish(at, failed=stage.rows_of(at)[:1] if extra else ())
         elif step == "die" and {*stage.running, *stage.idle, *stage.loading}:
             living = sorted({*stage.running, *stage.idle, *stage.loading})
-            stage.die(living[value % len(living)], outside=extra)
+            stage.die(living[value % len(living)], Cause.KILLED if extra else Cause.CRASH)
         elif step == "load" and stage.loading:
             stage.load(sorted(stage.loading)[value % len(stage.loading)])
         elif step == "tick":
