@@ -31,7 +31,7 @@ class Owner(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """deadlines in seconds of the service's clock; `left` rows are still unanswered."""
+    """deadlines in seconds of the service's clock; `left` rows are still unanswered. floors: minimum accuracy per row, None = no row has one."""
 
     stage: str
     id: str
@@ -40,6 +40,7 @@ class Request:
     keep: NDArray[np.bool_] | None
     owner: Owner
     left: int
+    floors: NDArray[np.float32] | None = None
 
     @property
     def size(self) -> int:
@@ -74,17 +75,18 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
         table = RowTable(raws[rows], count)
     except RowsError as error:
         raise RequestError(f"input 'rows': {error}") from error
-    deadlines, keep = None, None
+    deadlines, keep, floors = None, None, None
     for tensor, raw in zip(message.inputs, raws, strict=True):
         if tensor.name == "deadline_ms":
             deadlines = _vector(tensor, raw, "INT64", "<i8", count) * 1e-3 + offset_s
         elif tensor.name == "keep":
             keep = _vector(tensor, raw, "BOOL", "?", count)
         elif tensor.name == "min_accuracy":
-            _vector(tensor, raw, "FP32", "<f4", count)
+            floors = _vector(tensor, raw, "FP32", "<f4", count)
+            floors = floors if (floors > 0).any() else None
     if deadlines is None:
         deadlines = np.full(count, default_deadline_s)
-    return Request(message.model_name, message.id, table, deadlines, keep, owner, count)
+    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors)
 
 
 def _contents(message: pb.ModelInferRequest) -> list[bytes]:
