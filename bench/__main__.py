@@ -13,14 +13,18 @@ NAMES = {
     "planner_exact": "share of the planner's plans that are the best there is: against exhaustive search and a MILP",
     "planner_speed": "milliseconds to a plan of 5, 20 and 200 stages, beside the MILP",
     "planner_reference": "plans of the papers' policies beside what was published or computed from published inputs",
+    "repro": "the papers' autoscalers side by side in the simulator: `repro NAME`, `repro all`",
     "sim_speed": "requests/s that the simulator runs on one core: two stages, 80 % load, batches up to 8",
     "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
     "latency": "end-to-end latency of the digits pipeline at 200 and 2,000 events/s, open loop, beside the in-Flink UDF",
+    "serving": "rows/s of one torch network behind this service, Triton, MLServer and Ray Serve (`make peers` first)",
     "start": "seconds from `make run` to the first answered event",
 }
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["repro"]:
+        return importlib.import_module("bench.repro.command").main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
                                      epilog="\n".join(f"{name:15} {what}" for name, what in NAMES.items()),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

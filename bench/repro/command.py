@@ -1,0 +1,92 @@
+"""`python -m bench repro NAME [--quick] [--seeds N] [--json] [--write-docs]`: one comparison, or all of them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from datetime import UTC, datetime
+
+from bench.report import environment, progress, table
+from bench.repro import document, figures, runs
+from bench.repro.study import Study
+from bench.repro.told import HEADINGS, table_rows
+from bench.repro.told import figures as told
+from bench.repro.verdict import targets
+from jobs.embedded.paths import ROOT
+
+STUDIES = {
+    "themis": "sizes and replicas on the Twitter window: Themis, horizontal only, vertical only, InferLine-like",
+}
+SEEDS, FEW = 10, 3
+"""Of a case, and of each point of a curve or level; at most."""
+TELL_EVERY_S = 10.0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench repro", description=__doc__,
+                                     epilog="\n".join(f"{name:12} {what}" for name, what in STUDIES.items()),
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=["all", *STUDIES], metavar="NAME", help=", ".join(["all", *STUDIES]))
+    parser.add_argument("--quick", action="store_true", help="shortened traces and one seed: a smoke run, its figures mean nothing")
+    parser.add_argument("--seeds", type=int, help=f"of each case ({SEEDS}); curves and levels have at most {FEW}")
+    parser.add_argument("--seed", type=int, default=1, help="the first of them")
+    parser.add_argument("--processes", type=int, default=runs.PROCESSES)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/reproduction.md")
+    parser.add_argument("--date", help="of the section in the docs; default today")
+    chosen = parser.parse_args(arguments)
+    seeds = chosen.seeds or (1 if chosen.quick else SEEDS)
+    date = chosen.date or datetime.now(UTC).date().isoformat()
+    found = {}
+    for name in STUDIES if chosen.name == "all" else [chosen.name]:
+        study = importlib.import_module(f"bench.repro.{name}").study(chosen.quick)
+        found[name] = _run(study, seeds, chosen.seed, chosen.processes, date if chosen.write_docs else None)
+    if chosen.json:
+        figures_of = found if chosen.name == "all" else found[chosen.name]
+        print(json.dumps({**figures_of, "quick": chosen.quick, "seeds": seeds, "seed": chosen.seed, **environment()}))
+    return 0
+
+
+def _run(study: Study, seeds: int, seed: int, processes: int, date: str | None) -> dict:
+    """date: of the docs' section; None = it is not written."""
+    told_s = -TELL_EVERY_S
+
+    def tell(done: int, of: int) -> None:
+        nonlocal told_s
+        if done == of or time.monotonic() - told_s >= TELL_EVERY_S:
+            told_s = time.monotonic()
+            progress(f"{study.name}: {done} of {of} runs")
+
+    found = runs.run(study, seeds, min(FEW, seeds), seed, tell, processes)
+    print(f"{study.title}\npublished: {'; '.join(f'{name}: {value}' for name, value in study.published.items())}")
+    for rows in found.headline.values():
+        print(f"\n{rows.case.name}, {rows.level.name}, {seeds} seeds\n{table(list(HEADINGS), table_rows(rows))}")
+        for name, one in targets(rows, study.metrics).items():
+            print(f"{name}: {one['target']}: {'reached' if one['reached'] else 'missed'}")
+    for title, several in (("other levels", found.levels), ("curves", found.curves)):
+        if several:
+            print(f"\n{title}")
+            print(table(["of", "at", "system", "violations %", "cost", "accuracy"],
+                        [[str(of), str(at), name, *(_mean(rows, name, metric) for metric in ("violation_share", "cost", "accuracy"))]
+                         for (of, at), rows in several.items() for name in rows.by_seed]))
+    all_told = told(study, found)
+    for sentence in all_told["findings"]:
+        print(f"- {sentence}")
+    for file in figures.draw(study, found):
+        print(f"figure: {file.relative_to(ROOT)}")
+    if date is not None:
+        document.write(study, found, seeds, date)
+    return all_told
+
+
+def _mean(rows: runs.Rows, name: str, metric: str) -> str:
+    if metric not in rows.by_seed[name][0]:
+        return "-"
+    return f"{(1 if metric == 'cost' else 100) * rows.spread(name, metric).mean:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
