@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from jobs.embedded import broker, cluster, paths, ports
-from jobs.embedded.processes import Child, Supervisor
+from jobs.embedded.processes import BESIDE_THE_PATH, Child, Supervisor
 from jobs.embedded.rest import FlinkRest
 from jobs.embedded.run import TELEMETRY_TOPIC, is_ready
 
@@ -59,7 +59,8 @@ class Rig:
                                                 "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(http_address)))
         self.supervisor.wait_ready(["service"], READY_S)
         self.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service-http", f"http://{http_address}",
-                                                "--metrics-port", str(sidecar_metrics)), cwd=paths.ROOT))
+                                                "--metrics-port", str(sidecar_metrics)), cwd=paths.ROOT,
+                                    niceness=BESIDE_THE_PATH))
         try:
             yield f"{ports.HOST}:{grpc}"
         finally:

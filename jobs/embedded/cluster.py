@@ -21,7 +21,7 @@ import yaml
 
 from jobs.embedded import paths, plugins
 from jobs.embedded.ports import HOST, answers
-from jobs.embedded.processes import Child, StartFailed
+from jobs.embedded.processes import BESIDE_THE_PATH, Child, StartFailed
 from jobs.embedded.rest import FlinkRest, RestError
 from jobs.settings import FLINK_DEFAULTS
 
@@ -94,6 +94,7 @@ def children(config: ClusterConfig, stop_rank: int = 50) -> list[Child]:
         ready=lambda: answers(config.zookeeper_port),
         stop_rank=stop_rank + 2,
         stop_grace_s=2.0,
+        niceness=BESIDE_THE_PATH,
     )
     job_manager = Child(
         name="jobmanager",
@@ -107,6 +108,7 @@ def children(config: ClusterConfig, stop_rank: int = 50) -> list[Child]:
         ready=lambda: _overview(config) is not None,
         stop_rank=stop_rank + 1,
         stop_grace_s=4.0,
+        niceness=BESIDE_THE_PATH,
     )
     return [zookeeper, job_manager, *(task_manager(config, i, stop_rank) for i in range(config.task_managers))]
 

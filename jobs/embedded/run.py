@@ -25,7 +25,7 @@ from autoscaler.graph.pipeline import Pipeline
 from autoscaler.graph.reader import read_pipeline
 from jobs.consumer import Record, TopicReader
 from jobs.embedded import archives, broker, cluster, paths, ports, summary, view
-from jobs.embedded.processes import Child, StartFailed, Supervisor
+from jobs.embedded.processes import BESIDE_THE_PATH, Child, StartFailed, Supervisor
 from jobs.embedded.rest import FlinkRest, RestError
 from jobs.producer import Load, samples_named
 
@@ -190,7 +190,7 @@ class Running:
     def _sidecar(self) -> Child:
         command = [*_sluice("autoscaler", "run"), str(self.config.pipeline), "--bootstrap-servers", self.bootstrap_servers]
         command += ["--service-http", self.http_address, "--metrics-port", str(self.ports.sidecar_metrics)]
-        return Child("sidecar", tuple(command), cwd=Path.cwd(), stop_rank=10, stop_grace_s=4.0)
+        return Child("sidecar", tuple(command), cwd=Path.cwd(), stop_rank=10, stop_grace_s=4.0, niceness=BESIDE_THE_PATH)
 
     def _submit(self) -> None:
         arguments = ["--pipeline", str(self.config.pipeline.resolve()), "--bootstrap-servers", self.bootstrap_servers]

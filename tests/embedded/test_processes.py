@@ -109,3 +109,13 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path, with_signal):
         assert len(everything) == 4  # supervisor, watchdog, child, grandchild
         os.kill(parent.pid, with_signal)
     until(lambda: not any(p.is_running() for p in everything))
+
+
+def test_a_child_beside_the_path_is_nicer_as_a_process_and_as_a_group(tmp_path):
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(python("import time; time.sleep(600)", niceness=5))
+        pid = supervisor.pid("child")
+        until(lambda: psutil.Process(pid).nice() == 5)
+        group = Path(f"/proc/{pid}/autogroup")
+        if group.exists():  # a kernel without autogroups has none, and a nice value counts by itself there
+            until(lambda: group.read_text().split()[-1] == "5")
