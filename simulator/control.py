@@ -6,6 +6,7 @@ The policy is asked for the first time after its first interval, and no more onc
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ class Controller:
         self._used_s = 0.0
         self._control, self._flow, self._source, self._loop, self._records = control, flow, source, loop, records
         self._clock = clock or (lambda: 0.0)
-        self._rates: deque[float] = deque(maxlen=control.keep_s)
+        self._forecaster = copy.deepcopy(control.forecaster)
+        self._rates: deque[float] = deque(control.past, maxlen=control.keep_s)
         self._counted = {name: _Counted() for name in flow.sites}
         self._seen: deque[Seen] = deque()
         self._memory: object = None
@@ -102,7 +104,7 @@ class Controller:
     def _decide(self, now_s: float, policy: Policy) -> None:
         state = self._state(now_s)
         began = self._clock()
-        forecast = self._control.forecaster.forecast(now_s, state.rates)
+        forecast = self._forecaster.forecast(now_s, state.rates)
         decision = policy.decide(state, forecast, self._memory)
         self.took_s += self._clock() - began
         self.decisions += 1
@@ -116,7 +118,7 @@ class Controller:
 
     def _state(self, now_s: float) -> State:
         seen = [one for one in self._seen if one.at_s + self._control.delay_s <= now_s]
-        newest = seen[-1] if seen else Seen(0.0, (), (), {name: StageState(()) for name in self._flow.sites})
+        newest = seen[-1] if seen else Seen(0.0, self._control.past, (), {name: StageState(()) for name in self._flow.sites})
         stages = {name: replace(newest.stages[name], pools=site.seen(), parallelism=site.parallelism) for name, site in self._flow.sites.items()}
         return State(now_s, newest.rates, stages, newest.spent_ms)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from autoscaler.forecast.forecaster import Forecaster
+from autoscaler.forecast.plain import Persistence
 from autoscaler.planner.model import Option, Problem, Share
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Policy
 from simulator.arrivals import Arrivals
-from simulator.forecasts import Forecaster, Persistence
 from simulator.network import Graph
 from simulator.proxy import Gathering
 from simulator.truth import Truth
@@ -26,12 +27,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """policy: None = what runs at first stays. delay_s: from the end of a second to when its figures can be read. keep_s: of past rates."""
+    """policy: None = what runs at first stays. delay_s: from the end of a second to when its figures can be read. keep_s: of past rates.
+
+    forecaster: a copy of it runs, since some remember."""
 
     policy: Policy | None = None
     forecaster: Forecaster = field(default_factory=Persistence)
     delay_s: float = 0.0
     keep_s: int = 600
+    past: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

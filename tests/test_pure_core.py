@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot"}
-"""Commands and drawings beside the planner."""
-WHOLE = ("autoscaler.planner", "autoscaler.policies", "simulator")
+AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot", "autoscaler.forecast.cli", "autoscaler.forecast.store", "autoscaler.forecast.training"}
+"""Commands, drawings, files and training beside planner and forecasters."""
+WHOLE = ("autoscaler.forecast", "autoscaler.planner", "autoscaler.policies", "simulator")
 CORE = [
     "autoscaler.graph.pipeline",
     "operators.actions",

@@ -2,9 +2,9 @@
 
 import pytest
 
+from autoscaler.forecast.plain import Oracle, Persistence, WindowMax
 from autoscaler.planner.model import Share
 from simulator.arrivals import Arrivals, Delays, Even
-from simulator.forecasts import Oracle, Persistence, WindowMax
 from simulator.scenario import Control
 from simulator.simulation import simulate
 from simulator.truth import Truth
@@ -73,7 +73,7 @@ def test_forecasts(forecaster, expected):
 def test_window_max_remembers():
     assert WindowMax(3).forecast(9.0, (5.0, 9.0, 2.0, 3.0)).at(0.99) == 9.0
     assert WindowMax(2).forecast(9.0, (5.0, 9.0, 2.0, 3.0)).at(0.99) == 3.0
-    assert Persistence().forecast(0.0, ()).at(0.5) == 0.0
+    assert Persistence().forecast(0.0, ()).quantiles == {}
 
 
 def test_decision_time_is_counted_apart():

@@ -5,11 +5,11 @@ from math import ceil
 
 import pytest
 
+from autoscaler.forecast.plain import Oracle
 from autoscaler.planner.model import Share
 from autoscaler.policies.fa2 import Fa2
 from autoscaler.policies.registry import SPECS
 from simulator.arrivals import Arrivals, Even
-from simulator.forecasts import Oracle
 from simulator.network import Station, chain
 from simulator.scenario import Control, Scenario
 from simulator.simulation import simulate

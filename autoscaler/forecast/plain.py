@@ -1,10 +1,10 @@
-"""Forecasts that need no training, as pure objects: what the policies' papers fall back on, and the bound of knowing the future.
+"""Forecasts that need no training: what the policies' papers fall back on, and the bound of knowing the future.
 
     r_k  events/s in second k, newest last
 
     Persistence   what was: the last second's rate at every quantile
     WindowMax     the most of the last `seconds` (IPA's backup predictor, Themis' recent maximum)
-    Oracle        the most of what will come within the horizon, from the trace itself
+    Oracle        the most of what will come within the horizon, from the trace itself; its horizon counts from now
 """
 
 from __future__ import annotations
@@ -12,16 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
 
+from autoscaler.forecast.forecaster import certain
 from autoscaler.policies.policy import Forecast
-
-QUANTILES = (0.5, 0.9, 0.99)
-
-
-class Forecaster(Protocol):
-    def forecast(self, now_s: float, rates: Sequence[float]) -> Forecast:
-        """rates: events/s of the source in each past second, newest last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +22,19 @@ class Persistence:
     horizon_s: float = 10.0
 
     def forecast(self, now_s: float, rates: Sequence[float]) -> Forecast:
-        return _certain(self.horizon_s, rates[-1:] or (0.0,))
+        return certain(self.horizon_s, rates[-1]) if len(rates) else Forecast(self.horizon_s, {})
 
 
 @dataclass(frozen=True, slots=True)
 class WindowMax:
+    """factor: of the maximum; above 1 where nothing is known to be better."""
+
     seconds: int = 120
     horizon_s: float = 10.0
+    factor: float = 1.0
 
     def forecast(self, now_s: float, rates: Sequence[float]) -> Forecast:
-        return _certain(self.horizon_s, rates[-self.seconds:] or (0.0,))
+        return certain(self.horizon_s, self.factor * max(rates[-self.seconds:])) if len(rates) else Forecast(self.horizon_s, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +45,5 @@ class Oracle:
     horizon_s: float = 10.0
 
     def forecast(self, now_s: float, rates: Sequence[float]) -> Forecast:
-        return _certain(self.horizon_s, self.counts[int(now_s) : max(int(now_s) + 1, ceil(now_s + self.horizon_s))] or (0.0,))
-
-
-def _certain(horizon_s: float, rates: Sequence[float]) -> Forecast:
-    return Forecast(horizon_s, dict.fromkeys(QUANTILES, float(max(rates))))
+        coming = self.counts[int(now_s) : max(int(now_s) + 1, ceil(now_s + self.horizon_s))]
+        return certain(self.horizon_s, max(coming) if len(coming) else 0.0)
