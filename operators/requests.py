@@ -31,7 +31,10 @@ class Owner(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """deadlines in seconds of the service's clock; `left` rows are still unanswered. floors: minimum accuracy per row, None = no row has one."""
+    """deadlines in seconds of the service's clock; `left` rows are still unanswered. floors: minimum accuracy per row, None = no row has one.
+
+    twin: hears the answers too. is_copy: of rows that another request asks for; its answers are compared, never returned.
+    """
 
     stage: str
     id: str
@@ -41,6 +44,8 @@ class Request:
     owner: Owner
     left: int
     floors: NDArray[np.float32] | None = None
+    twin: Owner | None = None
+    is_copy: bool = False
 
     @property
     def size(self) -> int:
