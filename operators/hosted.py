@@ -1,22 +1,28 @@
-"""One stage as the service runs it: the state machine, its replica processes and the requests that wait for it."""
+"""One stage as the service runs it: its lanes' state machine, its replica processes and the requests that wait for it.
+
+A replica that has loaded is warmed with a few batches (operators/warmth.py) before the state machine hears that it is ready.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from autoscaler.graph import pipeline as graph
 from operators import wire
-from operators.actions import Action, Answer, Cause, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
+from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Start, Stop, Wake
+from operators.lanes import Lanes, LaneSetting
 from operators.operator import Variant
 from operators.replicas import Replicas
 from operators.requests import Control, Request
-from operators.stage import Stage
 from operators.telemetry import StageTelemetry
+from operators.twins import Twins
+from operators.warmth import Warmth
 from operators.wire import AnswerFrame, Kind
 
 log = logging.getLogger(__name__)
@@ -33,7 +39,7 @@ CALM = 0.5  # share of the limits below which proxies have their whole window
 class HostedStage:
     """Times are of the event loop's clock."""
 
-    def __init__(self, spec: graph.Stage, stage: Stage, telemetry: StageTelemetry, repository: Path) -> None:
+    def __init__(self, spec: graph.Stage, stage: Lanes, telemetry: StageTelemetry, repository: Path) -> None:
         assert spec.operator is not None
         self.spec, self.stage, self.telemetry = spec, stage, telemetry
         self.operator = spec.operator
@@ -45,6 +51,14 @@ class HostedStage:
         self.replicas = Replicas(self)
         self.held_rows = 0
         self.held_bytes = 0
+        self.twins: Twins | None = None
+        """Copies for the shadow lane, while there is one."""
+        self.updating = False
+        """A new version is taking over, or on trial."""
+        self.deaths: dict[tuple[str, str], int] = {}
+        """Of replicas that had a part in it, by variant and version."""
+        self._warmth = Warmth()
+        self._warming: dict[int, tuple[Mapping[str, Any], deque[tuple[int, bytes]]]] = {}
         self._repository = repository
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -60,7 +74,19 @@ class HostedStage:
         self.held_bytes += request.size
         self.telemetry.arrived(request.table.count)
         now = self._loop.time()
+        twin = self.twins.of(request) if self.twins is not None else None
         self._apply(self.stage.arrive(request, request.deadlines, now, request.keep), now)
+        if twin is not None:
+            self._copy(twin, now)
+
+    def _copy(self, twin: Request, now: float) -> None:
+        """Copies are dropped first: they go nowhere while proxies are told to send less."""
+        actions = None if self._crowded > CALM else self.stage.shadow(twin, twin.deadlines, now)
+        if actions is None:
+            assert self.twins is not None
+            self.twins.dropped(twin)
+        else:
+            self._apply(actions, now)
 
     def forget(self, owner: object) -> None:
         """Nobody waits for this owner's requests any more."""
@@ -89,13 +115,17 @@ class HostedStage:
         return self._control
 
     def _control_now(self, now: float) -> Control:
-        setting, rate = self.stage.setting, self.stage.rate.at(now)
-        filled = max(self.held_rows / ROWS_HELD_MAX, self.held_bytes / BYTES_HELD_MAX)
+        setting, rate, filled = self.stage.setting, self.stage.rate_at(now), self._crowded
         batch = min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
         if filled <= CALM:
             return Control(setting.window, batch, 0)
         left = max(0.0, (1 - filled) / (1 - CALM))
         return Control(max(setting.batch, int(setting.window * left)), batch, int(100 * (1 - left)))
+
+    @property
+    def _crowded(self) -> float:
+        """Share of what may be held."""
+        return max(self.held_rows / ROWS_HELD_MAX, self.held_bytes / BYTES_HELD_MAX)
 
     # life
 
@@ -103,9 +133,9 @@ class HostedStage:
         now = self._loop.time()
         self._apply(self.stage.start(now), now)
 
-    def change(self, setting: Setting) -> None:
+    def change(self, settings: Sequence[LaneSetting]) -> None:
         now = self._loop.time()
-        self._apply(self.stage.change(setting, now), now)
+        self._apply(self.stage.change(settings, now), now)
 
     async def drain(self) -> None:
         """Returns once no row is waiting or running."""
@@ -128,11 +158,27 @@ class HostedStage:
         if bool(facts["fans_out"]) != self.spec.fan_out:
             says = "fans out" if facts["fans_out"] else "does not fan out"
             self.problem = f"{self.operator} {says}, but the pipeline file says fan_out: {str(self.spec.fan_out).lower()}; make them agree"
+        lane = self.stage.lane_of(number)
+        batches = [] if facts.get("stateful") or facts.get("warm") else self._warmth.batches(lane.stage.setting.batch, facts.get("row_bytes"))
+        self._warming[number] = facts, deque(batches)
+        self._warm(number)
+
+    def _warm(self, number: int) -> None:
+        """The next batch; after the last one the replica takes rows."""
+        facts, batches = self._warming[number]
+        if batches:
+            rows, tensor = batches.popleft()
+            self.replicas.send(number, wire.pack_batch([rows], [tensor]))
+            return
+        del self._warming[number]
         now = self._loop.time()
         self._apply(self.stage.replica_ready(number, now, facts["version"]), now)
         self.changed.set()
 
     def replica_answered(self, number: int, answer: AnswerFrame) -> None:
+        if number in self._warming:
+            self._warm(number)
+            return
         now = self._loop.time()
         result = Result(answer.compute_us * 1e-6, answer.failed, dict(answer.reasons or {}), answer)
         self._apply(self.stage.replica_done(number, result, now), now)
@@ -141,7 +187,13 @@ class HostedStage:
         if number in self._loading:
             self._loading.discard(number)
             self.problem = detail
+        if self._warming.pop(number, None) is not None:
+            self._warmth.forget()
         self.telemetry.tally.replica_restarts += 1
+        if cause in (Cause.CRASH, Cause.HUNG):
+            variant = self.stage.lane_of(number).variant
+            key = variant.name, variant.version
+            self.deaths[key] = self.deaths.get(key, 0) + 1
         now = self._loop.time()
         self._apply(self.stage.replica_died(number, now, cause, detail), now)
         self.changed.set()
@@ -154,7 +206,7 @@ class HostedStage:
                 case Answer():
                     self._answer(action, now)
                 case Send(number, batch):
-                    self.telemetry.sent(batch)
+                    self._sent(number, batch)
                     payloads = [run.request.encoded(run) for run in batch.runs]
                     self.replicas.send(number, wire.pack_batch([len(run) for run in batch.runs], payloads))
                 case Wake(at):
@@ -164,6 +216,7 @@ class HostedStage:
                     self.replicas.start(number, self._wish(variant, cores), delay_s)
                 case Stop(number):
                     self._loading.discard(number)
+                    self._warming.pop(number, None)
                     self.replicas.stop(number)
                 case Kill(number):
                     self.replicas.kill(number)
@@ -172,11 +225,27 @@ class HostedStage:
         if self.stage.draining and self.stage.idle:
             self.changed.set()
 
+    def _sent(self, number: int, batch: Batch) -> None:
+        lane = self.stage.lane_of(number)
+        self._warmth.sent(batch.rows)
+        if lane.shadow:
+            self.telemetry.copies.sent(batch)
+        else:
+            self.telemetry.sent(batch, lane.variant)
+
     def _answer(self, answer: Answer, now: float) -> None:
         request: Request = answer.run.request
+        if request.is_copy:
+            self.telemetry.copied(answer, now)
+            request.owner.answered(request, answer)
+            return
         self.telemetry.answer(answer, now)
+        if answer.result is not None and not answer.reasons and self._warmth.wants(now):
+            self._warmth.take(request.encoded(answer.run), len(answer.run), now)
         self._let_go(request, len(answer.run))
         request.owner.answered(request, answer)
+        if request.twin is not None:
+            request.twin.answered(request, answer)
 
     def _let_go(self, request: Request, rows: int) -> None:
         request.left -= rows

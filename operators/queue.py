@@ -142,6 +142,19 @@ class EdfQueue:
             self._push(run)
         return gone
 
+    def ahead(self, deadline: float) -> int:
+        """Rows whose deadline is not later."""
+        return sum(int(np.searchsorted(run.deadlines, deadline, "right")) for first, _, run in self._heap if first <= deadline)
+
+    def withdraw(self, cut: Callable[[Run], int]) -> list[Run]:
+        """Removes the first `cut(run)` rows of every run."""
+        gone = [(run, cut(run)) for _, _, run in self._heap]
+        self._heap, self._rows = [], 0
+        for run, count in gone:
+            if count < len(run.rows):
+                self._push(run.part(count, len(run.rows)))
+        return [run.part(0, count) for run, count in gone if count]
+
     def discard(self, unwanted: Callable[[Run], bool]) -> list[Run]:
         """Removes whole runs, for requests that nobody waits for any more."""
         gone = [run for _, _, run in self._heap if unwanted(run)]

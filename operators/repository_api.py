@@ -18,6 +18,7 @@ from typing import Any
 from operators import repository as stored
 from operators.hosted import HostedStage
 from operators.inference import Inference, hosted_stage
+from operators.lanes import LaneSetting
 from operators.refusal import Fault, Refused
 from operators.serving import Serving, SettingError
 
@@ -43,15 +44,17 @@ class RepositoryControl:
         hosted = self._controlled(name)
         wanted = _wanted(parameters)
         async with self._turns[name]:
-            before = hosted.stage.setting
+            before = hosted.stage.settings
             hosted.problem = None
             try:
-                self._serving.load(name, **wanted)
+                chosen = self._serving.stored_version(name, **wanted)
             except SettingError as error:
                 raise Refused(Fault.INVALID, str(error)) from error
+            setting = hosted.stage.setting
+            hosted.change([LaneSetting(replace(setting, variant=chosen, replicas=setting.replicas or 1))])
             while not hosted.stage.settled:
                 if hosted.problem is not None:
-                    hosted.change(replace(hosted.stage.setting, variant=before.variant, replicas=before.replicas))
+                    hosted.change(before)
                     raise Refused(Fault.FAILED, f"stage {name}: {hosted.problem}")
                 hosted.changed.clear()
                 await hosted.changed.wait()

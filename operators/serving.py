@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from autoscaler.graph.shares import deadline_shares
 from operators import repository as stored
 from operators.actions import Setting
 from operators.hosted import WINDOW_ROWS, HostedStage
+from operators.lanes import Lanes, LaneSetting
 from operators.operator import Variant
 from operators.stage import Stage
 from operators.telemetry import StageTelemetry, setting_of
 
 WINDOW_MAX = 1 << 20
+NUMBERS = ("replicas", "batch", "cores", "window")
+LANE_NUMBERS = ("replicas", "batch", "cores")
 
 
 class SettingError(ValueError):
@@ -42,9 +47,10 @@ class Serving:
 
     def _hosted(self, spec: graph.Stage, share: float) -> HostedStage:
         setting = Setting(open_variant(spec, spec.variant), _initial(spec), spec.batch_max, spec.cores, WINDOW_ROWS)
-        stage = Stage(setting, spec.on_late, deadline_share=share)
+        make = partial(Stage, on_late=spec.on_late, deadline_share=share)
+        lanes = Lanes([LaneSetting(setting)], make, attrgetter("floors"), share)
         telemetry = StageTelemetry(self.pipeline.name, spec.name, self.pipeline.slo_ms)
-        return HostedStage(spec, stage, telemetry, self.repository)
+        return HostedStage(spec, lanes, telemetry, self.repository)
 
     @property
     def ready(self) -> bool:
@@ -81,41 +87,74 @@ class Serving:
     def change(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Changes a stage's setting; all of `wanted` or, with SettingError, nothing."""
         hosted = self.stages[name]
-        setting = self._checked(hosted, wanted)
-        if setting != hosted.stage.setting:
-            hosted.change(setting)
+        settings = self._checked(hosted, wanted)
+        if settings != hosted.stage.settings:
+            hosted.change(settings)
         return setting_of(hosted.stage)
-
-    def load(self, name: str, variant: str | None = None, version: str | None = None) -> None:
-        """Lets a stored version (default: the newest) of a variant (default: the current one) take over; an unloaded stage runs again."""
-        hosted = self.stages[name]
-        setting, spec = hosted.stage.setting, hosted.spec
-        chosen = self._variant(hosted, variant or setting.variant.name, version)
-        setting = replace(setting, variant=chosen, replicas=setting.replicas or _initial(spec))
-        if setting != hosted.stage.setting:
-            hosted.change(setting)
 
     def unload(self, name: str) -> None:
         """No replica is left once those at work have answered."""
         hosted = self.stages[name]
-        hosted.change(replace(hosted.stage.setting, replicas=0))
+        hosted.change([replace(lane, setting=replace(lane.setting, replicas=0)) for lane in hosted.stage.settings])
 
-    def _checked(self, hosted: HostedStage, wanted: Mapping[str, Any]) -> Setting:
-        spec, setting = hosted.spec, hosted.stage.setting
+    def _checked(self, hosted: HostedStage, wanted: Mapping[str, Any]) -> tuple[LaneSetting, ...]:
+        """Numbers beside `variants` are of the primary lane, the window of all."""
+        unknown = sorted(set(wanted) - set(NUMBERS) - {"variant", "variants"})
+        if unknown:
+            raise SettingError(f"unknown setting {unknown[0]!r}; use {', '.join(NUMBERS)}, variant, variants")
+        if hosted.updating and {"variant", "variants"} & set(wanted):
+            raise SettingError(f"stage {hosted.spec.name} is being updated; roll that back first, or wait for its end")
+        if {"variant", "variants"} <= set(wanted):
+            raise SettingError("say variant, for one that takes all rows, or variants, for several with shares")
+        settings, primary = hosted.stage.settings, hosted.stage.primary.variant
+        if "variants" in wanted:
+            settings = self._mixed(hosted, wanted["variants"])
+            primary = max(settings, key=lambda lane: (lane.share, lane.setting.variant.accuracy)).setting.variant
+        elif "variant" in wanted:
+            settings = (LaneSetting(replace(hosted.stage.setting, variant=self._variant(hosted, wanted["variant"]))),)
+            primary = settings[0].setting.variant
+        numbers = self._numbers(hosted.spec, wanted)
+        settings = tuple(replace(lane, setting=replace(lane.setting, **numbers)) if lane.setting.variant == primary else lane for lane in settings)
+        window = numbers.get("window", hosted.stage.setting.window)
+        return tuple(replace(lane, setting=replace(lane.setting, window=window)) for lane in settings)
+
+    def _mixed(self, hosted: HostedStage, variants: object) -> tuple[LaneSetting, ...]:
+        spec = hosted.spec
+        if not isinstance(variants, dict) or not variants or not all(isinstance(one, dict) for one in variants.values()):
+            raise SettingError(f'variants of stage {spec.name}: name each with its share, for example {{"large": {{"share": 0.8}}, "small": {{"share": 0.2}}}}')
+        lanes = tuple(self._lane(hosted, name, one) for name, one in variants.items())
+        replicas = sum(lane.setting.replicas for lane in lanes)
+        if replicas > spec.replicas.max:
+            raise SettingError(f"the variants of stage {spec.name} have {replicas} replicas in all; the pipeline file allows {spec.replicas.max}")
+        return lanes
+
+    def _lane(self, hosted: HostedStage, name: str, wanted: Mapping[str, Any]) -> LaneSetting:
+        unknown = sorted(set(wanted) - {*LANE_NUMBERS, "share", "version"})
+        if unknown:
+            raise SettingError(f"unknown setting {unknown[0]!r} of variant {name}; use share, version, {', '.join(LANE_NUMBERS)}")
+        share = wanted.get("share")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise SettingError(f"share of variant {name} is {share!r}; use a number from 0 to 1")
+        version = wanted.get("version")
+        if version is not None and not isinstance(version, str):
+            raise SettingError(f"version of variant {name} is {version!r}; use a string")
+        here = next((lane.stage.setting for lane in hosted.stage.wanted if lane.variant.name == name), hosted.stage.setting)
+        variant = self._variant(hosted, name, version or (here.variant.version if here.variant.name == name else None))
+        return LaneSetting(replace(here, variant=variant, **self._numbers(hosted.spec, wanted)), float(share))
+
+    def _numbers(self, spec: graph.Stage, wanted: Mapping[str, Any]) -> dict[str, Any]:
         limits = {
             "replicas": (spec.replicas.min, spec.replicas.max),
             "batch": (1, spec.batch_max),
             "cores": (1, self.pipeline.budget.cores or 1024),
             "window": (1, WINDOW_MAX),
         }
-        unknown = sorted(set(wanted) - set(limits) - {"variant"})
-        if unknown:
-            raise SettingError(f"unknown setting {unknown[0]!r}; use {', '.join(limits)}, variant")
-        numbers = {key: _number(spec.name, key, wanted[key], *limits[key]) for key in limits if key in wanted}
-        setting = replace(setting, **numbers)
-        if "variant" in wanted:
-            setting = replace(setting, variant=self._variant(hosted, wanted["variant"]))
-        return setting
+        return {key: _number(spec.name, key, wanted[key], *limits[key]) for key in limits if key in wanted}
+
+    def stored_version(self, name: str, variant: str | None = None, version: str | None = None) -> Variant:
+        """A stored version (default: the newest) of a variant (default: the primary lane's); SettingError when there is none."""
+        hosted = self.stages[name]
+        return self._variant(hosted, variant or hosted.stage.setting.variant.name, version)
 
     def _variant(self, hosted: HostedStage, name: object, version: str | None = None) -> Variant:
         spec, current = hosted.spec, hosted.stage.setting.variant

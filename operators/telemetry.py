@@ -6,21 +6,26 @@ Everything is added by batch or by request, never by row: the rows of a request 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.actions import Answer, Batch
-from operators.stage import Stage
+from operators.actions import Answer, Batch, Setting
+from operators.lanes import Lane, Lanes
+from operators.operator import Variant
+from operators.service_time import ServiceTime
 
 LEAST_MS = 0.01
 RATIO = 1.05  # of a histogram's neighbouring bounds: a quantile is right to 5 %
 BINS = 400  # up to 0.01 ms * 1.05^400 = 50 min
 _LOG_RATIO = log(RATIO)
 PROXY_FORGOTTEN_S = 10.0
+PROXIES_MAX = 1024
+PROXY_NAME_MAX = 256  # characters
+VERSIONS_KEPT = 32  # versions whose own counters are kept; those of older ones go into one
 
 
 class Histogram:
@@ -34,6 +39,10 @@ class Histogram:
         at = int(log(value_ms / LEAST_MS) / _LOG_RATIO) if value_ms > LEAST_MS else 0
         self.counts[min(at, BINS - 1)] += count
         self.sum_ms += value_ms * count
+
+    def add_all(self, other: Histogram) -> None:
+        self.counts += other.counts
+        self.sum_ms += other.sum_ms
 
 
 def quantiles(counts: NDArray[np.int64]) -> dict[str, float] | None:
@@ -60,52 +69,121 @@ class Tally:
     released: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("full", "deadline", "idle", "flush"), 0))
     replica_restarts: int = 0
 
+    def sent(self, batch: Batch) -> None:
+        self.batches += 1
+        self.batch_rows += batch.rows
+        self.released[batch.reason] += 1
+
+    def answer(self, answer: Answer) -> None:
+        self.answered += len(answer.run) - len(answer.reasons)
+        self.late += answer.late
+        self.failed += answer.failed
+        self.expired += len(answer.reasons) - answer.failed
+
+    def plus(self, other: Tally, sign: int = 1) -> Tally:
+        counts = {name: getattr(self, name) + sign * getattr(other, name) for name in COUNTS}
+        return Tally(**counts, released={reason: number + sign * other.released[reason] for reason, number in self.released.items()})
+
+
+COUNTS = tuple(found.name for found in fields(Tally) if found.name != "released")
+
+
+class Ledger:
+    """What one version did. Every row counts in the ledger of the version that answered it, or would have."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.queue_ms, self.compute_ms, self.total_ms = Histogram(), Histogram(), Histogram()
+        self.parts = Histogram()
+        """Time in the service, one for the rows of a request that were answered together: these are nearly independent, rows are not."""
+
+    @property
+    def histograms(self) -> tuple[Histogram, Histogram, Histogram]:
+        return self.queue_ms, self.compute_ms, self.total_ms
+
+    def sent(self, batch: Batch) -> None:
+        self.tally.sent(batch)
+
+    def answer(self, answer: Answer, now: float) -> None:
+        self.tally.answer(answer)
+        answered = len(answer.run) - len(answer.reasons)
+        if answered and answer.result is not None:
+            total_ms = (now - answer.run.arrived) * 1e3
+            self.queue_ms.add(answer.queue_s * 1e3, answered)
+            self.compute_ms.add(answer.result.compute_s * 1e3, answered)
+            self.total_ms.add(total_ms, answered)
+            self.parts.add(total_ms, 1)
+
+    def add_all(self, other: Ledger) -> None:
+        self.tally = self.tally.plus(other.tally)
+        for mine, theirs in zip((*self.histograms, self.parts), (*other.histograms, other.parts), strict=True):
+            mine.add_all(theirs)
+
 
 class StageTelemetry:
-    """answered counts rows with an answer (late ones too); failed and expired come beside it."""
+    """answered counts rows with an answer (late ones too); failed and expired come beside it. Copies for a shadow count apart from all."""
 
     def __init__(self, pipeline: str, stage: str, slo_ms: float) -> None:
         self.pipeline, self.stage, self.slo_ms = pipeline, stage, slo_ms
         self.tally = Tally()
-        self.queue_ms, self.compute_ms, self.total_ms = Histogram(), Histogram(), Histogram()
+        self.ledgers: dict[tuple[str, str], Ledger] = {}
+        """By variant and version."""
         self.answered_at: float | None = None
         """When rows were answered last, by the service's clock."""
         self.last: dict[str, Any] | None = None
+        self.copies = Ledger()
+        """Of the shadow lane, if there is one."""
+        self._older = Ledger()
         self._sequence = 0
         self._before = Tally()
         self._counts = [np.zeros(BINS, np.int64)] * 3
+        self._lanes_before: dict[tuple[str, str], tuple[Tally, NDArray[np.int64]]] = {}
         self._at: float | None = None
         self._proxies: dict[str, tuple[float, dict[str, int]]] = {}
+
+    @property
+    def queue_ms(self) -> Histogram:
+        return self._whole()[0]
+
+    @property
+    def compute_ms(self) -> Histogram:
+        return self._whole()[1]
+
+    @property
+    def total_ms(self) -> Histogram:
+        return self._whole()[2]
 
     def arrived(self, rows: int) -> None:
         self.tally.arrivals += rows
 
-    def sent(self, batch: Batch) -> None:
-        tally = self.tally
-        tally.batches += 1
-        tally.batch_rows += batch.rows
-        tally.released[batch.reason] += 1
+    def sent(self, batch: Batch, variant: Variant) -> None:
+        self.tally.sent(batch)
+        self.ledger(variant).sent(batch)
 
     def answer(self, answer: Answer, now: float) -> None:
-        tally, rows = self.tally, len(answer.run)
-        answered = rows - len(answer.reasons)
-        tally.answered += answered
-        tally.late += answer.late
-        tally.failed += answer.failed
-        tally.expired += len(answer.reasons) - answer.failed
+        ledger = self.ledger(answer.variant)
+        self.tally.answer(answer)
+        ledger.answer(answer, now)
         self.answered_at = now
-        if answered and answer.result is not None:
-            self.queue_ms.add(answer.queue_s * 1e3, answered)
-            self.compute_ms.add(answer.result.compute_s * 1e3, answered)
-            self.total_ms.add((now - answer.run.arrived) * 1e3, answered)
+
+    def copied(self, answer: Answer, now: float) -> None:
+        self.copies.answer(answer, now)
+
+    def ledger(self, variant: Variant) -> Ledger:
+        found = self.ledgers.get((variant.name, variant.version))
+        if found is None:
+            if len(self.ledgers) >= VERSIONS_KEPT:
+                self._older.add_all(self.ledgers.pop(next(iter(self.ledgers))))
+            found = self.ledgers[variant.name, variant.version] = Ledger()
+        return found
 
     def proxy(self, name: str, counters: dict[str, int], now: float) -> None:
-        self._proxies[name] = (now, counters)
+        if len(self._proxies) < PROXIES_MAX or name in self._proxies:
+            self._proxies[name[:PROXY_NAME_MAX]] = (now, counters)
 
-    def record(self, stage: Stage, now: float, at_ms: int) -> dict[str, Any]:
+    def record(self, lanes: Lanes, now: float, at_ms: int) -> dict[str, Any]:
         """The record of the time since the last one."""
-        histograms = (self.queue_ms, self.compute_ms, self.total_ms)
-        counts = [histogram.counts.copy() for histogram in histograms]
+        counts = [histogram.counts for histogram in self._whole()]
         queue_ms, compute_ms, total_ms = (quantiles(new - old) for new, old in zip(counts, self._counts, strict=True))
         self._proxies = {name: seen for name, seen in self._proxies.items() if now - seen[0] < PROXY_FORGOTTEN_S}
         self.last = {
@@ -115,47 +193,84 @@ class StageTelemetry:
             "at_ms": at_ms,
             "interval_s": round(now - self._at, 6) if self._at is not None else 0.0,
             "slo_ms": self.slo_ms,
-            **self._interval(),
-            "queued": stage.queued,
-            "in_flight": stage.in_flight,
+            **_interval(self.tally, self._before),
+            "queued": lanes.queued,
+            "in_flight": lanes.in_flight,
             "queue_ms": queue_ms,
             "compute_ms": compute_ms,
             "total_ms": total_ms,
-            "service_time": _service_time(stage),
-            "setting": setting_of(stage),
-            "replicas_ready": stage.ready,
+            "service_time": _service_time(lanes.service_time),
+            "setting": setting_of(lanes),
+            "lanes": [self._lane(lane) for lane in lanes.lanes],
+            "replicas_ready": lanes.ready,
             "proxies": {name: counters for name, (_, counters) in self._proxies.items()},
         }
         self._sequence += 1
         self._at, self._counts = now, counts
-        self._before = Tally(**asdict(self.tally))
+        self._before = self.tally.plus(Tally())
+        self._lanes_before = {key: (ledger.tally.plus(Tally()), ledger.total_ms.counts.copy()) for key, ledger in self.ledgers.items()}
         return self.last
 
-    def current(self, stage: Stage) -> dict[str, Any]:
+    def current(self, lanes: Lanes) -> dict[str, Any]:
         """The last record, with what is known better by now."""
-        now = {"queued": stage.queued, "in_flight": stage.in_flight, "setting": setting_of(stage), "replicas_ready": stage.ready}
-        return {"pipeline": self.pipeline, "stage": self.stage, **(self.last or {}), **now}
+        now = {"queued": lanes.queued, "in_flight": lanes.in_flight, "setting": setting_of(lanes), "replicas_ready": lanes.ready}
+        return {"pipeline": self.pipeline, "stage": self.stage, **(self.last or {}), **now, "lanes": [self._lane(lane) for lane in lanes.lanes]}
 
-    def _interval(self) -> dict[str, Any]:
-        now, before = asdict(self.tally), asdict(self._before)
-        released = {reason: count - before["released"][reason] for reason, count in now.pop("released").items()}
-        return {**{name: count - before[name] for name, count in now.items()}, "released": released}
+    def _whole(self) -> list[Histogram]:
+        whole = Ledger()
+        for ledger in (self._older, *self.ledgers.values()):
+            whole.add_all(ledger)
+        return list(whole.histograms)
+
+    def _lane(self, lane: Lane) -> dict[str, Any]:
+        """A lane now, and what its version did since the last record."""
+        ledger = self.ledger(lane.variant)
+        tally, counts = self._lanes_before.get((lane.variant.name, lane.variant.version), (Tally(), np.zeros(BINS, np.int64)))
+        stage = lane.stage
+        return {
+            **_described(stage.setting),
+            "share": lane.share,
+            "state": _state(lane),
+            "ready": stage.ready,
+            "queued": stage.queued,
+            "in_flight": stage.in_flight,
+            **{name: value for name, value in _interval(ledger.tally, tally).items() if name in ("answered", "late", "failed", "expired", "batches")},
+            "total_ms": quantiles(ledger.total_ms.counts - counts),
+            "service_time": _service_time(stage.service_time),
+        }
 
 
-def _service_time(stage: Stage) -> Mapping[str, float] | None:
-    fixed, per_row = stage.service_time.fixed_s, stage.service_time.per_row_s
-    if fixed is None or per_row is None:
+def _interval(now: Tally, before: Tally) -> dict[str, Any]:
+    since = asdict(now.plus(before, -1))
+    released = since.pop("released")
+    return {**since, "released": released}
+
+
+def _state(lane: Lane) -> str:
+    if lane.leaving:
+        return "leaving"
+    if not lane.proven:
+        return "loading"
+    return "shadow" if lane.shadow else "serving"
+
+
+def _service_time(learned: ServiceTime) -> Mapping[str, float] | None:
+    if learned.fixed_s is None or learned.per_row_s is None:
         return None
-    return {"fixed_ms": fixed * 1e3, "per_row_ms": per_row * 1e3}
+    return {"fixed_ms": learned.fixed_s * 1e3, "per_row_ms": learned.per_row_s * 1e3}
 
 
-def setting_of(stage: Stage) -> dict[str, Any]:
-    setting = stage.setting
+def setting_of(lanes: Lanes) -> dict[str, Any]:
+    """The primary lane's setting, which is the stage's while it has one lane, and all wanted lanes with their shares."""
+    wanted = [{**_described(one.setting), "share": one.share, "shadow": one.shadow} for one in lanes.settings]
+    return {**_described(lanes.setting), "window": lanes.setting.window, "lanes": wanted}
+
+
+def _described(setting: Setting) -> dict[str, Any]:
     return {
         "variant": setting.variant.name,
         "version": setting.variant.version,
         "batch": setting.batch,
         "cores": setting.cores,
         "replicas": setting.replicas,
-        "window": setting.window,
     }

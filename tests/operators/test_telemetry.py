@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
+from operators.actions import Setting
+from operators.lanes import Lanes, LaneSetting
 from operators.metrics import buckets_of
+from operators.stage import Stage
 from operators.telemetry import Histogram, StageTelemetry, quantiles
-from tests.operators.builders import Simulated
+from tests.operators.builders import FIRST
 
 
 def test_quantiles_are_right_to_five_per_cent():
@@ -25,7 +28,7 @@ def test_extremes_stay_in_the_histogram():
 
 
 def test_a_record_is_of_its_interval():
-    telemetry, stage = StageTelemetry("p", "s", 100.0), Simulated().stage
+    telemetry, stage = StageTelemetry("p", "s", 100.0), Lanes([LaneSetting(Setting(FIRST))], Stage)
     telemetry.arrived(5)
     assert telemetry.record(stage, 10.0, 1000)["arrivals"] == 5
     telemetry.arrived(2)
@@ -34,7 +37,7 @@ def test_a_record_is_of_its_interval():
 
 
 def test_proxies_that_fall_silent_are_forgotten():
-    telemetry, stage = StageTelemetry("p", "s", 100.0), Simulated().stage
+    telemetry, stage = StageTelemetry("p", "s", 100.0), Lanes([LaneSetting(Setting(FIRST))], Stage)
     telemetry.proxy("s/0", {"received": 5}, now=0.0)
     assert telemetry.record(stage, 5.0, 0)["proxies"] == {"s/0": {"received": 5}}
     assert telemetry.record(stage, 20.0, 0)["proxies"] == {}
