@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.forecasts import Forecaster, WindowMax
+from autoscaler.forecast.forecaster import Forecaster
+from autoscaler.forecast.plain import WindowMax
 
 
 def surging() -> Forecaster:
