@@ -14,8 +14,9 @@ from math import inf
 
 import numpy as np
 
-from autoscaler.planner.model import Option
+from autoscaler.planner.model import Option, Share
 from autoscaler.policies.change_times import ChangeTimes
+from autoscaler.policies.policy import Pool as Seen
 from operators.actions import Action, Answer, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Wake
 from operators.operator import Variant
 from operators.stage import Stage
@@ -57,12 +58,15 @@ class Outlet:
 
 
 class Pool:
-    """share: of the stage's rows, once it is ready."""
+    """share: of the stage's rows, once it is ready. wanted_sizes: of its replicas at the next change; one, or several sizes of its variant,
+    of which those that run keep theirs and those that start take the last."""
 
     def __init__(self, world: World, station: Station, factors: Factors, outlet: Outlet, option: Option, share: float) -> None:
         self.option = option
         self.share = share
         self.retiring = False
+        self.wanted_sizes: tuple[Share, ...] = ()
+        self._sizes: tuple[Share, ...] = ()
         self.used_s = 0.0
         self.late = self.seen = 0
         self._world = world
@@ -100,9 +104,16 @@ class Pool:
         self._busy(0.0, now_s)
         return self.used_s
 
-    def ready_as_wanted(self) -> int:
-        """Replicas that serve as the option says, not as the variant before it."""
-        return sum(one.ready and _key(one.option) == _key(self.option) for one in self._replicas.values())
+    def shown(self) -> tuple[Seen, ...]:
+        """What was last wanted, size by size, and how much of it is ready as wanted, not as the variant before it."""
+        if len(self._sizes) < 2:
+            ready = min(self._ready_at(None), self.replicas)
+            return (Seen(self.option, ready, self.replicas - ready, self.share),)
+        ready_at = [min(self._ready_at(share.option.units), share.replicas) for share in self._sizes]
+        return tuple(Seen(share.option, ready, share.replicas - ready, share.share) for share, ready in zip(self._sizes, ready_at, strict=True))
+
+    def _ready_at(self, units: float | None) -> int:
+        return sum(one.ready and _key(one.option) == _key(self.option) and units in (None, one.option.units) for one in self._replicas.values())
 
     def ready_units(self) -> float:
         return sum(one.option.units for one in self._replicas.values() if one.ready)
@@ -126,14 +137,21 @@ class Pool:
         old, self.option = self.option, option
         self._take_over = take_over
         self._options[_key(option)] = option
+        before, self._sizes = self._sizes, self.wanted_sizes
+        several = len(self._sizes) > 1
         self._tell(old, option, replicas, now_s)
-        setting = replace(self.stage.setting, variant=_variant(option), replicas=replicas, batch=option.batch, cores=option.units)
+        cores = self.stage.setting.cores if several else option.units  # of those that run, while several sizes do
+        setting = replace(self.stage.setting, variant=_variant(option), replicas=replicas, batch=option.batch, cores=cores)
+        uneven = len(before) > 1 and not several and cores == self.stage.setting.cores
         if old.units == option.units and old.variant == option.variant and old != option:
             for one in self._replicas.values():
                 if one.option == old:
                     one.option, one.means = option, self._means_of(option)
         if setting != self.stage.setting:
             self._apply(self.stage.change(setting, now_s), now_s)
+        for one in list(self._replicas.values()) if uneven else ():  # of which the stage knows nothing
+            if one.option.units != option.units:
+                self._resize(one, now_s)
 
     def fail(self, now_s: float) -> bool:
         """One ready replica dies, the first; False when there is none."""
@@ -335,7 +353,7 @@ class Pool:
             tell(now_s, name, "variant", replicas)
         elif replicas != before:
             tell(now_s, name, "replicas", replicas - before)
-        if option.units != old.units:
+        if option.units != old.units and len(self._sizes) < 2:
             tell(now_s, name, "resize", option.units - old.units)
         if option.batch != old.batch:
             tell(now_s, name, "batch", option.batch)

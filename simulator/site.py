@@ -4,13 +4,15 @@
                 wanted ones that are ready; before any is ready, by the shares
     rows        n rows are split by largest credit: credit(p) += n * weight(p), p gets as many as leave its credit least from 0
 
-Another option of the same variant and device changes a pool. One variant in place of another is the product's own change-over inside a
-stage, old replicas serving until the new are ready. Where several are exchanged, or a ready replica takes up another variant in place
-(`variant_s`), pools come and go: beside each other, an old one leaves when all new ones are ready; in place, at once, and new
-replicas take over as many as leave.
+Another option of the same variant and device changes a pool; several at once are replicas of several sizes in one pool. One variant in
+place of another is the product's own change-over inside a stage, old replicas serving until the new are ready. Where several are
+exchanged, or a ready replica takes up another variant in place (`variant_s`), pools come and go: beside each other, an old one leaves when
+all new ones are ready; in place, at once, and new replicas take over as many as leave.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from autoscaler.planner.model import Share
 from autoscaler.policies.policy import Pool as Seen
@@ -63,8 +65,7 @@ class Site:
 
     def seen(self) -> tuple[Seen, ...]:
         """What policies are shown: what was last wanted, and how much of it is ready; not what still serves beside it."""
-        wanted = [(pool, min(pool.ready_as_wanted(), pool.replicas)) for pool in self.pools if not pool.retiring]
-        return tuple(Seen(pool.option, ready, pool.replicas - ready, pool.share) for pool, ready in wanted)
+        return tuple(seen for pool in self.pools if not pool.retiring for seen in pool.shown())
 
     # changes
 
@@ -78,10 +79,16 @@ class Site:
         self._settled(now_s)
 
     def change(self, shares: tuple[Share, ...], now_s: float) -> None:
-        wanted = {(share.option.variant, share.option.device): share for share in shares if share.replicas > 0}
-        if not wanted:
+        sizes: dict[tuple[str, str], tuple[Share, ...]] = {}
+        for share in shares:
+            if share.replicas > 0:
+                sizes[share.option.variant, share.option.device] = (*sizes.get((share.option.variant, share.option.device), ()), share)
+        if not sizes:
             return  # a stage without replicas would answer nobody
+        wanted = {key: together(of_key) for key, of_key in sizes.items()}
         here = {(pool.option.variant, pool.option.device): pool for pool in self.pools if not pool.retiring}
+        for key, pool in here.items():
+            pool.wanted_sizes = sizes.get(key, ())
         leaving = [pool for key, pool in here.items() if key not in wanted]
         entering = [share for key, share in wanted.items() if key not in here]
         in_place = self._world.changes.variant_s is not None
@@ -191,6 +198,11 @@ class Site:
         for pool, count in counts.items():
             self._credits[pool] -= count
         return [(pool, count) for pool, count in counts.items() if count]
+
+
+def together(shares: tuple[Share, ...]) -> Share:
+    """Several sizes of one variant as one share, of the last one's option: batches are gathered as it says."""
+    return replace(shares[-1], replicas=sum(share.replicas for share in shares), share=sum(share.share for share in shares))
 
 
 def _normalised(weights: dict[Pool, float]) -> dict[Pool, float]:

@@ -134,3 +134,24 @@ def test_what_shares_a_gpu_is_slowed_by_the_factor_of_the_pair():
     assert took[0] == [0.01] * 4
     assert took[1] == [0.015 if one == 0 else 0.01 for one in variant]  # m suffers, k does not
     assert set(variant) == {0, 1}
+
+
+def test_several_sizes_of_one_variant_run_side_by_side_until_they_are_made_one():
+    large = option("m", units=4.0)
+    both = (Share(large, 2, 0.8), Share(M, 1, 0.2))
+    policy = Scripted({1.0: {"a": both}, 6.0: {"a": (Share(M, 3),)}})
+    made = scenario({"a": (Share(large, 2),)}, options={"a": (M,)}, arrivals=EVEN, changes=ChangeTimes(3.0, {}, 0.05, None, 4.0))
+    run = simulate(made, Control(policy))
+    seen = [[(pool.option.units, pool.ready, pool.starting) for pool in state.stages["a"].pools] for state in policy.states]
+    assert seen[1] == [(4.0, 2, 0), (1.0, 0, 1)]
+    assert seen[4] == [(4.0, 2, 0), (1.0, 1, 0)]
+    assert seen[6] == [(1.0, 3, 0)]
+    assert [second.held["cpu"] for second in run.records.seconds] == pytest.approx([8, 9, 9, 9, 9, 9, 9 * 0.05 + 3 * 0.95, 3, 3, 3])
+    assert run.tally.outcomes[Outcome.IN_TIME] == 500
+
+
+def test_sizes_side_by_side_may_all_grow_instead():
+    large = option("m", units=4.0)
+    policy = Scripted({1.0: {"a": (Share(large, 2, 0.8), Share(M, 1, 0.2))}, 6.0: {"a": (Share(large, 3),)}})
+    run = simulate(scenario({"a": (Share(large, 2),)}, options={"a": (M,)}, arrivals=EVEN), Control(policy))
+    assert [second.held["cpu"] for second in run.records.seconds[5:8]] == pytest.approx([9, 12, 12])

@@ -80,3 +80,8 @@ def test_decision_time_is_counted_apart():
     ticks = iter(range(1000))
     run = simulate(scenario(arrivals=Arrivals(Even(COUNTS), 1.0)), Control(Scripted({})), clock=lambda: float(next(ticks)))
     assert (run.decisions, run.decision_s) == (3, 3.0)
+
+
+def test_rates_from_before_the_trace_are_known():
+    states = seen(lambda policy: Control(policy, past=(5.0, 6.0)), interval_s=0.5).states
+    assert [state.rates for state in states[:3]] == [(5.0, 6.0), (5.0, 6.0, 10.0), (5.0, 6.0, 10.0)]
