@@ -33,7 +33,7 @@ class Owner(Protocol):
 class Request:
     """deadlines in seconds of the service's clock; `left` rows are still unanswered. floors: minimum accuracy per row, None = no row has one.
 
-    twin: hears the answers too. is_copy: of rows that another request asks for; its answers are compared, never returned.
+    ids: event ids of the rows. twin: hears the answers too. is_copy: of rows that another request asks for; its answers are compared, never returned.
     """
 
     stage: str
@@ -44,6 +44,7 @@ class Request:
     owner: Owner
     left: int
     floors: NDArray[np.float32] | None = None
+    ids: RowTable | None = None
     twin: Owner | None = None
     is_copy: bool = False
 
@@ -76,11 +77,8 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
     raws = _contents(message)
     rows = names.index("rows")
     count = _count(message.inputs[rows], "BYTES", None)
-    try:
-        table = RowTable(raws[rows], count)
-    except RowsError as error:
-        raise RequestError(f"input 'rows': {error}") from error
-    deadlines, keep, floors = None, None, None
+    table = _table("rows", raws[rows], count)
+    deadlines, keep, floors, ids = None, None, None, None
     for tensor, raw in zip(message.inputs, raws, strict=True):
         if tensor.name == "deadline_ms":
             deadlines = _vector(tensor, raw, "INT64", "<i8", count) * 1e-3 + offset_s
@@ -89,9 +87,19 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
         elif tensor.name == "min_accuracy":
             floors = _vector(tensor, raw, "FP32", "<f4", count)
             floors = floors if (floors > 0).any() else None
+        elif tensor.name == "event_id":
+            _count(tensor, "BYTES", count)
+            ids = _table("event_id", raw, count)
     if deadlines is None:
         deadlines = np.full(count, default_deadline_s)
-    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors)
+    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors, ids)
+
+
+def _table(name: str, raw: bytes, count: int) -> RowTable:
+    try:
+        return RowTable(raw, count)
+    except RowsError as error:
+        raise RequestError(f"input '{name}': {error}") from error
 
 
 def _contents(message: pb.ModelInferRequest) -> list[bytes]:
