@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
+from autoscaler.graph.pipeline import SOURCE, Order, Pipeline, Stage
 from autoscaler.graph.routes import takers
 
 ORIGINAL = -1
@@ -44,11 +44,13 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage laid out. read_slot: where its row is (LATEST, ORIGINAL or a number); write_slot: where its value is kept, None = nowhere."""
+    """A stage laid out. read_slot: where its row is (LATEST, ORIGINAL or a number); write_slot: where its value is kept, None = nowhere;
+    ordered: events must be put back into the source's order before it, because it keeps state and stages before it mix them up."""
 
     stage: Stage
     read_slot: int
     write_slot: int | None
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class Dataflow:
     steps: tuple[Step, ...]
     crossings: dict[str, Crossing]
     ends: tuple[str, ...]
+
+    def numbered(self, pipeline: Pipeline) -> bool:
+        """Whether events must be numbered at the source, to be put back into its order later."""
+        return pipeline.order is Order.KEY or any(step.ordered for step in self.steps)
 
     def slots_between(self, join: Step) -> list[int]:
         """Slots written from the fan-out that this step joins up to the join, in the file's order: they hold the children's values."""
@@ -71,8 +77,12 @@ def lay_out(pipeline: Pipeline) -> Dataflow:
     nodes = [SOURCE, *(stage.name for stage in pipeline.stages)]
     crossings = {node: crossing for node in nodes if (crossing := _crossing(node, pipeline)) is not None}
     slots = _slots(pipeline)
-    steps = tuple(Step(stage, _read_slot(stage, slots), slots.get(stage.name)) for stage in pipeline.stages)
+    steps = tuple(Step(stage, _read_slot(stage, slots), slots.get(stage.name), _ordered(stage)) for stage in pipeline.stages)
     return Dataflow(steps, crossings, tuple(node for node in nodes if node not in crossings))
+
+
+def _ordered(stage: Stage) -> bool:
+    return stage.state is not None and stage.after != (SOURCE,)
 
 
 def _crossing(node: str, pipeline: Pipeline) -> Crossing | None:

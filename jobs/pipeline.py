@@ -32,7 +32,7 @@ def build(pipeline: Pipeline, settings: JobSettings):
     ending = []
     for node in (SOURCE, *steps):
         if node == SOURCE:
-            events = streams.stamp(streams.source()) if pipeline.order is Order.KEY else streams.source()
+            events = streams.stamp(streams.source()) if flow.numbered(pipeline) else streams.source()
         else:
             done = _stage(streams, flow, steps[node], streams.union(arriving[node]))
             events = streams.union([done, *passing[node]])
@@ -49,6 +49,8 @@ def _stage(streams, flow: Dataflow, step: Step, events):
 
     if step.stage.join is not None:
         events = streams.join(events, step, flow.slots_between(step), joined_raw(streams.pipeline, step.stage))
+    if step.ordered:
+        events = streams.resequence(events, step.stage.name)
     return events if step.stage.is_plain_join else streams.proxy(events, step)
 
 

@@ -57,6 +57,8 @@ class Streams:
             proxy.inputSlot(step.read_slot)
         if step.write_slot is not None:
             proxy.retain(step.write_slot)
+        if stage.state is not None:
+            proxy.state(stage.state.field or "", round(stage.state.ttl_ms), stage.state.max_bytes)
         if foreign:
             proxy.foreign(self._foreign(stage))
         return DataStream(self._java.Connector.proxy(
@@ -92,9 +94,10 @@ class Streams:
         past = self._java.Connector.side(marked, False, f"past {to.name}", f"{uid}-past", 1)
         return DataStream(met), DataStream(past)
 
-    def resequence(self, events: DataStream) -> DataStream:
-        return DataStream(self._java.Connector.resequence(
-            events._j_data_stream, "order", "order", self.settings.source_parallelism))
+    def resequence(self, events: DataStream, before: str | None = None) -> DataStream:
+        """Back into the source's order: before a stage, or before the sink."""
+        name, uid = ("order", "order") if before is None else (f"order for {before}", f"order-{before}")
+        return DataStream(self._java.Connector.resequence(events._j_data_stream, name, uid, self.settings.source_parallelism))
 
     def union(self, streams: Sequence[DataStream]) -> DataStream:
         first, *others = streams

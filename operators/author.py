@@ -5,6 +5,7 @@
 
     def scores(images: Batch[Pixels]) -> Batch[Score]: ...           a batch at once: as many answers as rows, in their order
     def words(text: str) -> Iterator[str]: ...                       fans out: each value becomes an event of its own
+    def count(seen: int, visit: Visit) -> tuple[int, Answer]: ...    with state: operators/state_author.py
 
     class Threshold:                                                 what takes long to set up: once per replica, in the constructor
         def __init__(self, limit: float = 90.0): ...                 options; one named `variant` or `cores` gets what Operator gets
@@ -51,13 +52,25 @@ class Signature:
     options: Mapping[str, inspect.Parameter]
 
 
+def takes_state(authored: Any) -> bool:
+    """Whether it takes two values, a state and an event."""
+    return len(values_of(authored)) == 2
+
+
+def values_of(authored: Any) -> list[inspect.Parameter]:
+    """The parameters that are not options."""
+    is_class = isinstance(authored, type)
+    parameters = list(inspect.signature(authored.__call__ if is_class else authored).parameters.values())[is_class:]
+    return [parameter for parameter in parameters if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)]
+
+
 def signature(authored: Any) -> Signature:
     """AuthorError where it is not typed, or takes something else than one row or batch."""
     name = getattr(authored, "__name__", repr(authored))
     called = authored.__call__ if isinstance(authored, type) else authored
     hints = get_type_hints(called, include_extras=True)
     parameters = list(inspect.signature(called).parameters.values())[isinstance(authored, type) :]
-    rows = [parameter for parameter in parameters if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)]
+    rows = values_of(authored)
     if len(rows) != 1 or rows[0].name not in hints or "return" not in hints:
         raise AuthorError(f"{name}: an operator takes one row and says its types, as in `def {name}(row: bytes) -> bytes`")
     takes, gives = hints[rows[0].name], hints["return"]
@@ -75,6 +88,10 @@ def signature(authored: Any) -> Signature:
 
 def as_operator(authored: Any) -> type[Operator]:
     """The operator class of a function or of a class whose objects are called."""
+    if takes_state(authored):
+        from operators.state_author import as_stateful  # which builds on this module
+
+        return as_stateful(authored)
     said = signature(authored)
     try:
         read, write = reader(said.takes), writer(said.gives)
@@ -87,7 +104,7 @@ def as_operator(authored: Any) -> type[Operator]:
 
         def __init__(self, variant: Variant, cores: int) -> None:
             super().__init__(variant, cores)
-            options = _options(authored.__name__, said.options, variant, cores)
+            options = options_of(authored.__name__, said.options, variant, cores)
             if isinstance(authored, type):
                 made = authored(**options)
                 self._call = made
@@ -109,7 +126,7 @@ def as_operator(authored: Any) -> type[Operator]:
     return Authored
 
 
-def _options(name: str, known: Mapping[str, inspect.Parameter], variant: Variant, cores: int) -> dict[str, Any]:
+def options_of(name: str, known: Mapping[str, inspect.Parameter], variant: Variant, cores: int) -> dict[str, Any]:
     """What the constructor or function gets by name: the variant's options, and `variant` and `cores` where it asks for them."""
     chosen = dict(variant.options)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())

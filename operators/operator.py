@@ -44,10 +44,12 @@ class Operator:
     """Base of all operators. The constructor loads and warms what it needs; `cores` is the number of threads it may use.
 
     fans_out  answers are lists
+    stateful  rows are turns of keys (operators/stateful.py)
     model     name of the stored model in the repository; None = there is none
     """
 
     fans_out: bool = False
+    stateful: bool = False
     model: str | None = None
 
     def __init__(self, variant: Variant, cores: int) -> None:
@@ -57,6 +59,10 @@ class Operator:
     def infer(self, rows: Sequence[bytes]) -> Sequence[bytes | list[bytes] | RowError]:
         """One answer per row, in the rows' order. Raising fails the batch, which is then halved down to the row at fault."""
         raise NotImplementedError
+
+    def makes_children(self) -> bool:
+        """Whether an event may get any number of answers, each an event of its own."""
+        return self.fans_out
 
     def resize(self, cores: int) -> None:
         """Called between batches when the number of cores changes."""

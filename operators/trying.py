@@ -11,8 +11,11 @@ import yaml
 
 from operators import replica
 from operators.author import AuthorError
-from operators.operator import RowError
+from operators.operator import Operator, RowError
 from operators.repository import RepositoryError
+from operators.state_trial import run_turn
+from operators.stateful import StatefulOperator
+from operators.turns import Answer
 
 
 class TryError(Exception):
@@ -50,12 +53,19 @@ def try_rows(spec: str, rows: Sequence[bytes], options: dict[str, object], varia
     except Exception as error:  # the author's own constructor
         raise TryError(f"{spec} cannot be loaded: {type(error).__name__}: {error}") from error
     loaded = perf_counter()
-    answers = replica.infer(operator, rows) if rows else []
+    answers = _answers(operator, rows) if rows else []
     done = perf_counter()
     lines = [line for number, answer in enumerate(answers) for line in _lines(number, answer)]
     failed = sum(isinstance(answer, RowError) for answer in answers)
     times = f"loaded in {(loaded - began) * 1e3:.0f} ms, {len(rows)} rows in {(done - loaded) * 1e3:.1f} ms, {failed} failed"
     return Outcome([*lines, times], failed)
+
+
+def _answers(operator: Operator, rows: Sequence[bytes]) -> list[Answer]:
+    """With state, the rows are the events of one key."""
+    if isinstance(operator, StatefulOperator):
+        return run_turn(operator, b"", rows)[1]
+    return list(replica.infer(operator, rows))
 
 
 def _lines(number: int, answer: bytes | list[bytes] | RowError) -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autoscaler.graph.fields import check_condition
-from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
-from autoscaler.graph.routes import choices, feeders, takers
+from autoscaler.graph.pipeline import SOURCE, Format, Pipeline, Stage
+from autoscaler.graph.routes import choices, feeders, reaches_sink_without, takers
 from autoscaler.graph.section import nearest, one_of
 from autoscaler.graph.tree import Report
 
@@ -22,6 +22,7 @@ def check(pipeline: Pipeline, report: Report) -> None:
     if all(names_right) and _reached(pipeline.stages, report):
         feeding = feeders(pipeline.stages)
         _conditions(pipeline, feeding, report)
+        _states(pipeline, feeding, report)
         _flow(pipeline, feeding, report)
 
 
@@ -106,6 +107,25 @@ def _conditions(pipeline: Pipeline, feeding: Mapping[str, tuple[str, ...]], repo
             continue
         fields = {name: pipeline.stage(name).output.fields for name in feeding[stage.name]}
         check_condition(stage.when, fields, place, report)
+
+
+def _states(pipeline: Pipeline, feeding: Mapping[str, tuple[str, ...]], report: Report) -> None:
+    """A stage with state gets every event, so that a key's can be put in order; and where its key is a field, each row has it."""
+    for stage in pipeline.stages:
+        if stage.state is None:
+            continue
+        place = f"stages.{stage.name}.state"
+        if stage.when is None and reaches_sink_without(pipeline.stages, stage.name):
+            what = f"{place} needs every event, but some go past {stage.name}"
+            report.add(place, what, "let it come after every branch, in its after too")
+        field = stage.state.field
+        rows_of = feeding[stage.name] if stage.input is None else (stage.input,)
+        for name in rows_of if field is not None else ():
+            if name == SOURCE and pipeline.source.format is not Format.JSON:
+                report.add(f"{place}.key", f"{place}.key is {field!r}, but the source's rows are raw", "say source.format: json, or remove the key")
+            elif name != SOURCE and field not in pipeline.stage(name).output.fields:
+                what = f"{place}.key is {field!r}, which a row from {name} does not have"
+                report.add(f"{place}.key", what, f"add it to stages.{name}.output.fields")
 
 
 @dataclass(frozen=True, slots=True)

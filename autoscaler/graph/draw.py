@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 
 from autoscaler.graph.durations import format_duration
-from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage, Topic
+from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage, State, Topic
 from autoscaler.graph.routes import Choice, choices, feeders
 from autoscaler.graph.shares import deadline_shares
 
@@ -74,6 +74,8 @@ def _stage(pipeline: Pipeline, stage: Stage, depth: int, share: float) -> list[s
     if not stage.is_plain_join:
         lines += _labelled("setting", _setting(stage), body)
         lines += _labelled("deadline", f"{share:.0%} of what is left; late ones: {stage.on_late}", body)
+    if stage.state is not None:
+        lines += _labelled("state", _state(stage.state), body)
     if stage.endpoint is not None:
         lines += _labelled("endpoint", f"{stage.endpoint}{_model(stage)}", body)
     if stage.input is not None:
@@ -115,6 +117,11 @@ def _model(stage: Stage) -> str:
         return ""
     shape = f" of {' x '.join(map(str, model.shape))}" if model.shape else ""
     return f": model {model.name or stage.name}, input {model.input}, {model.datatype}{shape}"
+
+
+def _state(state: State) -> str:
+    key = "the event's key" if state.field is None else f"key {state.field}"
+    return f"per {key}; anew after {format_duration(state.ttl_ms)} without an event; up to {state.max_bytes} bytes"
 
 
 def _setting(stage: Stage) -> str:

@@ -77,6 +77,20 @@ class Output:
 @dataclass(frozen=True, slots=True)
 class ForeignModel:
     """What a foreign endpoint expects.
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a stage keeps of each key.
+
+    ttl_ms     a key without an event for so long, by the events' timestamps, starts anew
+    field      of the row's JSON object that holds the key; None = the event's own key
+    max_bytes  of the state of one key
+    """
+
+    ttl_ms: float
+    field: str | None = None
+    max_bytes: int = 1 << 20
+
+
 
     name      of the model; None = the stage's
     version   of the model; empty = the endpoint's choice
@@ -128,6 +142,8 @@ class Stage:
     @property
     def is_plain_join(self) -> bool:
         """Whether nothing is computed here: the array of the children's values is the output."""
+    state: State | None = None
+    """What is kept of each key, whose events then come in order; None = nothing."""
         return self.operator is None and self.endpoint is None
 
     @property

@@ -29,6 +29,7 @@ from autoscaler.graph.pipeline import (
     Pipeline,
     Replicas,
     Stage,
+    State,
     Topic,
     VariantSpec,
 )
@@ -44,6 +45,8 @@ _PIPELINE_KEYS = (
 _SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "model", "fan_out", "input"]  # not for a plain join
 _STAGE_KEYS = ["operator", "endpoint", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
 _DATATYPES = ("BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
+
+_STATE_BYTES_MOST = 16 << 20  # it travels with every turn of its key
 
 _OPERATOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
@@ -125,6 +128,10 @@ def _stage(section: Section, name: str, before: str) -> Stage:
     elif "model" in section:
         section.wrong("model", "is for a foreign endpoint", "remove it, or add endpoint: host:port")
     variants = () if is_foreign and "variants" not in section else _variants(section)
+    if "state" in section:
+        _refuse(section, ("when",), "state, whose keys need every event")
+        if section.raw("on_late") == OnLate.DEAD_LETTER:
+            section.wrong("on_late", "is 'dead-letter', but the next events of a key need the late ones", "use answer, or remove it")
     return Stage(
         name=name,
         after=section.names("after") or (before,),
@@ -143,7 +150,18 @@ def _stage(section: Section, name: str, before: str) -> Stage:
         output=_output(section),
         endpoint=endpoint,
         model=_foreign_model(section) if is_foreign else None,
+        state=_state(section) if "state" in section else None,
     )
+
+
+def _state(stage: Section) -> State:
+    section = stage.section("state", ("key", "ttl", "max_bytes"))
+    if isinstance(stage.raw("state"), dict):
+        section.need("ttl")
+    field = section.text("key", form=_FIELD, mend="name a field of the row, or remove it for the event's own key")
+    default = State(0.0)
+    max_bytes = section.whole("max_bytes", default.max_bytes, most=_STATE_BYTES_MOST) or default.max_bytes
+    return State(section.duration_ms("ttl", default.ttl_ms), field, max_bytes)
 
 
 def _foreign_model(stage: Section) -> ForeignModel:

@@ -56,6 +56,19 @@ def feeders(stages: tuple[Stage, ...]) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(names) for name, names in feeding.items()}
 
 
+def reaches_sink_without(stages: tuple[Stage, ...], name: str) -> bool:
+    """Whether an event can get from the source to the sink without coming to that stage."""
+    seen, ahead = {SOURCE}, [SOURCE]
+    while ahead:
+        for choice in choices(stages, ahead.pop()):
+            if choice.to is None:
+                return True
+            if choice.to != name and choice.to not in seen:
+                seen.add(choice.to)
+                ahead.append(choice.to)
+    return False
+
+
 def ways_out(pipeline: Pipeline) -> tuple[str, ...]:
     """The stages whose results may go to the sink, in the file's order; with branches these are more than `pipeline.ends()`."""
     return tuple(

@@ -1,6 +1,6 @@
 import pytest
 
-from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage, Topic, VariantSpec
+from autoscaler.graph.pipeline import SOURCE, Order, Pipeline, Stage, State, Topic, VariantSpec
 from jobs.dataflow import LATEST, ORIGINAL, Crossing, Route, lay_out
 
 
@@ -8,8 +8,8 @@ def stage(name, *after, **settings):
     return Stage(name=name, after=after, operator="m:C", variants=(VariantSpec("only", 1.0),), variant="only", **settings)
 
 
-def pipeline(*stages):
-    return Pipeline("p", 100.0, Topic("in"), Topic("out"), Topic("dead"), stages)
+def pipeline(*stages, **settings):
+    return Pipeline("p", 100.0, Topic("in"), Topic("out"), Topic("dead"), stages, **settings)
 
 
 def test_a_chain_has_one_plain_way_out_of_each_node():
@@ -39,3 +39,12 @@ def test_two_branches_without_a_condition_are_refused_because_an_event_has_one_p
 def test_only_values_that_a_later_stage_asks_for_are_kept():
     flow = lay_out(pipeline(stage("a", SOURCE), stage("b", "a"), stage("c", "b", input="a"), stage("d", "c", input=SOURCE)))
     assert [(step.read_slot, step.write_slot) for step in flow.steps] == [(LATEST, 0), (LATEST, None), (0, None), (ORIGINAL, None)]
+
+
+def test_events_are_put_in_order_before_a_stage_with_state_unless_it_is_the_first():
+    plain, first, second = stage("a", SOURCE), stage("a", SOURCE, state=State(1000.0)), stage("b", "a", state=State(1000.0))
+    for stages, ordered in (((plain,), [False]), ((first,), [False]), ((plain, second), [False, True]), ((first, second), [False, True])):
+        flow = lay_out(pipeline(*stages))
+        assert [step.ordered for step in flow.steps] == ordered
+        assert flow.numbered(pipeline(*stages)) == any(ordered)
+    assert lay_out(pipeline(plain)).numbered(pipeline(plain, order=Order.KEY))

@@ -182,7 +182,7 @@ def odd(row: complex) -> str:
     return str(row)
 
 
-@pytest.mark.parametrize(("authored", "said"), [(untyped, "says its types"), (two, "takes one row"), (half, "both"), (odd, "no way to read a row")])
+@pytest.mark.parametrize(("authored", "said"), [(untyped, "says its types"), (two, "with state says its types"), (half, "both"), (odd, "no way to read a row")])
 def test_what_cannot_be_an_operator(authored, said):
     with pytest.raises(AuthorError, match=said):
         as_operator(authored)

@@ -3,6 +3,7 @@ package io.sluice.flink;
 import java.util.List;
 import java.util.Properties;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.DataStreamSink;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
@@ -43,11 +44,13 @@ public final class Connector {
     /**
      * A stage: sends events to its service and emits what it answers. Begins a chain of its own.
      *
-     * <p>Its input is always rebalanced: over a forward edge Flink aligns barriers even where checkpoints are unaligned, and a full proxy would hold them up.
+     * <p>Its input is always rebalanced, or with state partitioned by key: over a forward edge Flink aligns barriers even where checkpoints are unaligned, and a full proxy would hold them up.
      */
     public static DataStream<Event> proxy(DataStream<Event> stream, String name, String uid, int parallelism, ProxySettings settings) {
-        SingleOutputStreamOperator<Event> proxy =
-                stream.rebalance().transform(name, EventTypeInfo.INSTANCE, new ProxyOperatorFactory(settings));
+        ProxyOperatorFactory factory = new ProxyOperatorFactory(settings);
+        SingleOutputStreamOperator<Event> proxy = settings.state == null
+                ? stream.rebalance().transform(name, EventTypeInfo.INSTANCE, factory)
+                : stream.keyBy(new StateKey(settings), Types.STRING).transform(name, EventTypeInfo.INSTANCE, factory);
         return placed(proxy, name, uid, parallelism).startNewChain();
     }
 

@@ -4,6 +4,7 @@ package io.sluice.flink;
 public record Failure(String stage, String reason, String detail) {
 
     static final String BAD_HEADER = "bad-header";
+    static final String BAD_INPUT = "bad-input";
     static final String OPERATOR_ERROR = "operator-error";
     static final String EXPIRED = "expired";
     static final String TOO_LARGE = "too-large";

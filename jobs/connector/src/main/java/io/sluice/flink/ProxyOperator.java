@@ -2,13 +2,9 @@ package io.sluice.flink;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
-import org.apache.flink.runtime.io.network.api.writer.ResultPartitionWriter;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -33,20 +29,14 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.TaskMailbox;
 public final class ProxyOperator extends AbstractStreamOperator<Event> implements OneInputStreamOperator<Event, Event>, Sender.Receiver {
 
     private static final long serialVersionUID = 1L;
-    /** After this many rows in one mail, others get their turn. */
-    private static final int ROWS_PER_MAIL = 2048;
-
     private final ProxySettings settings;
     private final transient MailboxExecutor mailbox;
     private final transient InFlightTable table = new InFlightTable();
-    private final transient ConcurrentLinkedQueue<Answers> answers = new ConcurrentLinkedQueue<>();
-    private final transient AtomicBoolean mailSent = new AtomicBoolean();
     private final transient StreamRecord<Event> outgoing = new StreamRecord<>(null);
     private transient ListState<Event> state;
     private transient List<Event> restored = List.of();
-    private transient ResultPartitionWriter[] writers;
-    private transient ProxyMetrics metrics;
     private transient AnswerReader reader;
+    private transient Inbox inbox;
     private transient Sender sender;
 
     ProxyOperator(StreamOperatorParameters<Event> parameters, ProxySettings settings) {
@@ -70,9 +60,9 @@ public final class ProxyOperator extends AbstractStreamOperator<Event> implement
     @Override
     public void open() throws Exception {
         super.open();
-        writers = getContainingTask().getEnvironment().getAllWriters();
-        metrics = new ProxyMetrics(getMetricGroup());
+        ProxyMetrics metrics = new ProxyMetrics(getMetricGroup());
         reader = new AnswerReader(settings, metrics);
+        inbox = new Inbox(mailbox, getContainingTask().getEnvironment().getAllWriters(), settings.stage, metrics, this::emitRow);
         String name = settings.stage + '-' + getRuntimeContext().getTaskInfo().getIndexOfThisSubtask();
         Transport transport = settings.foreign == null
                 ? new GrpcTransport(settings.target, settings.stage, name)
@@ -116,46 +106,12 @@ public final class ProxyOperator extends AbstractStreamOperator<Event> implement
 
     @Override
     public void answered(Answers more) {
-        answers.add(more);
-        sendMail();
+        inbox.add(more);
     }
 
     @Override
     public void died(Throwable cause) {
         getContainingTask().getEnvironment().failExternally(cause);
-    }
-
-    private void sendMail() {
-        if (!mailSent.compareAndSet(false, true)) {
-            return;
-        }
-        try {
-            mailbox.execute(this::emit, "answers of %s", settings.stage);
-        } catch (RejectedExecutionException e) {
-            LOG.debug("{} ends; answers that arrive now come again after its restart", settings.stage);
-        }
-    }
-
-    private void emit() {
-        mailSent.set(false);
-        int rows = 0;
-        Answers next;
-        while ((next = answers.peek()) != null) {
-            if (next.untouched() && next.roundTripNanos >= 0) {
-                metrics.roundTripUs.update(next.roundTripNanos / 1000);
-            }
-            while (!next.done()) {
-                if (!outputTakesMore()) {
-                    return;
-                }
-                if (rows++ == ROWS_PER_MAIL) {
-                    sendMail();
-                    return;
-                }
-                emitRow(next);
-            }
-            answers.poll();
-        }
     }
 
     private void emitRow(Answers next) {
@@ -171,18 +127,6 @@ public final class ProxyOperator extends AbstractStreamOperator<Event> implement
             }
             reader.read(next, event -> output.collect(outgoing.replace(event)));
         }
-        next.advance();
-    }
-
-    /** False when emitting would block the task's thread, and its barriers; a mail comes when it would not. */
-    private boolean outputTakesMore() {
-        for (ResultPartitionWriter writer : writers) {
-            if (!writer.isAvailable()) {
-                writer.getAvailableFuture().thenRun(this::sendMail);
-                return false;
-            }
-        }
-        return true;
     }
 
     @Override

@@ -5,7 +5,7 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.StreamOperator;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
 
-/** Makes {@link ProxyOperator}s where they run: they need the task's mailbox. */
+/** Makes {@link ProxyOperator}s, keyed ones for a stage with state, where they run: they need the task's mailbox. */
 public final class ProxyOperatorFactory extends AbstractStreamOperatorFactory<Event> implements OneInputStreamOperatorFactory<Event, Event> {
 
     private static final long serialVersionUID = 1L;
@@ -19,11 +19,11 @@ public final class ProxyOperatorFactory extends AbstractStreamOperatorFactory<Ev
     @Override
     @SuppressWarnings("unchecked")
     public <T extends StreamOperator<Event>> T createStreamOperator(StreamOperatorParameters<Event> parameters) {
-        return (T) new ProxyOperator(parameters, settings);
+        return (T) (settings.state == null ? new ProxyOperator(parameters, settings) : new KeyedProxyOperator(parameters, settings));
     }
 
     @Override
     public Class<? extends StreamOperator> getStreamOperatorClass(ClassLoader classLoader) {
-        return ProxyOperator.class;
+        return settings.state == null ? ProxyOperator.class : KeyedProxyOperator.class;
     }
 }

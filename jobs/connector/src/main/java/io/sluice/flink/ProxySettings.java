@@ -21,6 +21,7 @@ public final class ProxySettings implements Serializable {
     private int inputSlot = NO_SLOT;
     int retainSlot = NO_SLOT;
     ForeignSettings foreign;
+    StateSettings state;
 
     /** @param target {@code host:port} or {@code unix:/path} of the service, which knows the stage by its name */
     public ProxySettings(String stage, String target) {
@@ -70,6 +71,12 @@ public final class ProxySettings implements Serializable {
     /** Keeps this stage's value in a slot for a later stage. */
     public ProxySettings retain(int slot) {
         retainSlot = slot;
+        return this;
+    }
+
+    /** The stage keeps a state of each key; see {@link StateSettings}. An empty field: the key is the record's own. */
+    public ProxySettings state(String field, long ttlMs, int maxBytes) {
+        state = new StateSettings(field.isEmpty() ? null : field, positive("time to live", ttlMs), positive("state bytes", maxBytes));
         return this;
     }
 

@@ -39,7 +39,7 @@ final class RequestEncoder {
         boolean keep = false;
         for (InFlightRow row : rows) {
             accuracy |= row.event.origin.minAccuracy() >= 0;
-            keep |= row.keep;
+            keep |= row.mustBeAnswered();
         }
         if (accuracy) {
             add(message, "min_accuracy", "FP32", rows.length, accuracies(rows));
@@ -90,7 +90,7 @@ final class RequestEncoder {
     private static ByteString keeps(InFlightRow[] rows) {
         byte[] raw = new byte[rows.length];
         for (int i = 0; i < rows.length; i++) {
-            raw[i] = (byte) (rows[i].keep ? 1 : 0);
+            raw[i] = (byte) (rows[i].mustBeAnswered() ? 1 : 0);
         }
         return UnsafeByteOperations.unsafeWrap(raw);
     }

@@ -34,6 +34,14 @@ final class Answer {
         return this;
     }
 
+    Answer result(int index, byte[] result) {
+        rows.add(index);
+        status.add(0);
+        results.add(result);
+        children.add(1);
+        return this;
+    }
+
     Answer fansOut() {
         fansOut = true;
         return this;

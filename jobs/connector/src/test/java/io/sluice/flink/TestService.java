@@ -30,6 +30,10 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
             return strings(message.getRawInputContents(0));
         }
 
+        List<byte[]> rowBytes() {
+            return elements(message.getRawInputContents(0));
+        }
+
         boolean has(String tensor) {
             return message.getInputsList().stream().anyMatch(input -> input.getName().equals(tensor));
         }
@@ -139,12 +143,16 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
     }
 
     static List<String> strings(ByteString tensor) {
+        return elements(tensor).stream().map(Events::text).toList();
+    }
+
+    static List<byte[]> elements(ByteString tensor) {
         ByteBuffer buffer = tensor.asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
-        List<String> rows = new ArrayList<>();
+        List<byte[]> rows = new ArrayList<>();
         while (buffer.hasRemaining()) {
             byte[] row = new byte[buffer.getInt()];
             buffer.get(row);
-            rows.add(Events.text(row));
+            rows.add(row);
         }
         return rows;
     }
