@@ -24,7 +24,11 @@ tests/planner/test_free_replica.py, which states how far each approximation is o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf, log, sqrt
+
+NEVER = 1e-30
+"""A share that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,12 @@ def erlang_b(servers: int, load: float) -> float:
     blocked = 1.0
     for busy in range(1, servers + 1):
         blocked = load * blocked / (busy + load * blocked)
+        if blocked < NEVER:  # falls with every server
+            return 0.0
     return blocked
 
 
+@lru_cache(maxsize=8192)  # a wait asks for the same one more than once
 def erlang_c(servers: int, load: float) -> float:
     """Share of customers that wait, M/M/c; 1 where the load is too much."""
     if load >= servers:
