@@ -72,7 +72,7 @@ def _loaded(peer: socket.socket, frame: Frame) -> Operator:
             text = f"operator {frame.json()['operator']} cannot be loaded: {type(error).__name__}: {error}"
         _send(peer, wire.pack_json(Kind.BROKEN, {"error": text}))
         raise SystemExit(3) from error
-    facts = {"version": operator.variant.version, "fans_out": operator.fans_out, "model": operator.model}
+    facts = {"version": operator.variant.version, "fans_out": operator.makes_children(), "model": operator.model, "stateful": operator.stateful}
     _send(peer, wire.pack_json(Kind.READY, facts))
     return operator
 

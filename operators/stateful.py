@@ -28,6 +28,9 @@ class StatefulOperator(Operator):
     stateful = True
     fans_out_events: bool = False
 
+    def makes_children(self) -> bool:
+        return self.fans_out_events
+
     def apply(self, turns: Turns) -> Applied:
         """New states and answers. Raising fails the batch, which is then cut down to the event at fault, whose key's state stays as it was."""
         raise NotImplementedError

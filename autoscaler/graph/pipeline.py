@@ -75,9 +75,6 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignModel:
-    """What a foreign endpoint expects.
-@dataclass(frozen=True, slots=True)
 class State:
     """What a stage keeps of each key.
 
@@ -91,6 +88,9 @@ class State:
     max_bytes: int = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignModel:
+    """What a foreign endpoint expects.
 
     name      of the model; None = the stage's
     version   of the model; empty = the endpoint's choice
@@ -138,12 +138,12 @@ class Stage:
     """host:port of a foreign v2 endpoint that serves this stage instead of our service; None = ours."""
     model: ForeignModel | None = None
     """Only with an endpoint."""
+    state: State | None = None
+    """What is kept of each key, whose events then come in order; None = nothing."""
 
     @property
     def is_plain_join(self) -> bool:
         """Whether nothing is computed here: the array of the children's values is the output."""
-    state: State | None = None
-    """What is kept of each key, whose events then come in order; None = nothing."""
         return self.operator is None and self.endpoint is None
 
     @property

@@ -42,7 +42,7 @@ RESERVED = (SOURCE, "sink")  # no stage may be called so
 _PIPELINE_KEYS = (
     ["pipeline", "slo", "slo_share", "objective", "budget", "order", "delivery", "source", "sink", "dead_letters", "join", "stages"]
 )
-_SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "model", "fan_out", "input"]  # not for a plain join
+_SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "model", "fan_out", "input", "state"]  # not for a plain join
 _STAGE_KEYS = ["operator", "endpoint", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
 _DATATYPES = ("BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
 
@@ -124,7 +124,7 @@ def _stage(section: Section, name: str, before: str) -> Stage:
         _refuse(section, ("when", "input"), "join")
     endpoint = section.text("endpoint", form=_ENDPOINT, mend="write host:port")
     if is_foreign:
-        _refuse(section, ("replicas", "cores", "fan_out"), "endpoint")
+        _refuse(section, ("replicas", "cores", "fan_out", "state"), "endpoint")
     elif "model" in section:
         section.wrong("model", "is for a foreign endpoint", "remove it, or add endpoint: host:port")
     variants = () if is_foreign and "variants" not in section else _variants(section)
