@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,24 +16,27 @@ POLL_S = 0.5
 BATCH_BYTES = 512 << 10
 
 
-def fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes]) -> None:
-    """Appends events 0..count-1, each with the header `event-id` = its number, spread over the topic's two partitions in turn."""
-    asyncio.run(_fill(bootstrap, topic, count, value))
+def fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes], key: Callable[[int], bytes] | None = None,
+         partitions: Sequence[Sequence[int]] | None = None) -> None:
+    """Appends events 0..count-1, each with the header `event-id` = its number, which is its key too unless one is given, spread over the topic's
+    two partitions in turn, or as told: the numbers of each."""
+    spread = partitions or [range(parity, count, 2) for parity in (0, 1)]
+    asyncio.run(_fill(bootstrap, topic, spread, value, key))
 
 
-async def _fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes]) -> None:
+async def _fill(bootstrap: str, topic: str, spread: Sequence[Sequence[int]], value: Callable[[int], bytes], key: Callable[[int], bytes] | None) -> None:
     """In whole batches, built by hand: record by record, a producer takes ten times as long."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, max_request_size=4 << 20, acks=1) as producer:
-        for parity in (0, 1):
+        for partition, numbers in enumerate(spread):
             batch, appended = producer.create_batch(), []
-            for number in range(parity, count, 2):
+            for number in numbers:
                 text, record = b"%d" % number, value(number)
-                headers = [("event-id", text)]
-                if batch.append(key=text, value=record, timestamp=None, headers=headers) is None:
-                    appended.append(await producer.send_batch(batch, topic, partition=parity))
+                headers, named = [("event-id", text)], text if key is None else key(number)
+                if batch.append(key=named, value=record, timestamp=None, headers=headers) is None:
+                    appended.append(await producer.send_batch(batch, topic, partition=partition))
                     batch = producer.create_batch()
-                    batch.append(key=text, value=record, timestamp=None, headers=headers)
-            appended.append(await producer.send_batch(batch, topic, partition=parity))
+                    batch.append(key=named, value=record, timestamp=None, headers=headers)
+            appended.append(await producer.send_batch(batch, topic, partition=partition))
             await asyncio.gather(*appended)
 
 

@@ -78,7 +78,7 @@ app = typer.Typer(cls=Verbs, no_args_is_help=True, help="Deep-learning inference
                   context_settings={"max_content_width": 110}, **PLAIN)
 letters = typer.Typer(no_args_is_help=True, help="List dead letters, or send their events again.", **PLAIN)
 app.add_typer(letters, name="dead-letters")
-Inputs = typer.Option(metavar="NAME|PATH", help="digits, scenes, a file of lines or a directory of files.")
+Inputs = typer.Option(metavar="NAME|PATH", help="digits, scenes, cards, a file of lines or a directory of files.")
 
 
 @app.command()

@@ -13,6 +13,7 @@ r(t) integrates to r*T over every period, and event n is sent when its integral 
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ BURST_FACTOR = 3.0
 WAVE_DEPTH = 0.8
 SCENES = 400
 """Different scenes composed; longer runs repeat them."""
+PAYMENTS = 20_000
+"""Payments made; longer runs repeat them, times included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value to send and the right answer to it, None when unknown."""
+    """One value to send and the right answer to it, None when unknown. dated: it holds a time, so samples go in their order."""
 
     value: bytes
     truth: str | None = None
     key: bytes | None = None
+    dated: bool = False
 
 
 def send_times(load: Load) -> Iterator[float]:
@@ -84,6 +88,11 @@ def turns(samples: int, seed: int) -> Iterator[int]:
     rng = np.random.default_rng(seed)
     while True:
         yield from map(int, rng.permutation(samples))
+
+
+def order_of(samples: Sequence[Sample], seed: int) -> Iterator[int]:
+    """Which sample event 0, 1, ... is."""
+    return itertools.cycle(range(len(samples))) if samples[0].dated else turns(len(samples), seed)
 
 
 def due_at(shape: Shape, rate: float, number: int) -> float:
@@ -130,6 +139,14 @@ def scene_samples(seed: int = 1, count: int = SCENES) -> list[Sample]:
     return [Sample(scene.row(), scene.number) for scene in compose_scenes(seed, held_out, count)]
 
 
+def card_samples(seed: int = 1, count: int = PAYMENTS) -> list[Sample]:
+    """Payments by card, in the order of their times."""
+    from operators.cards import payment_rows, payments
+
+    made = payments(seed, count)
+    return [Sample(row, key=payment.card.encode(), dated=True) for payment, row in zip(made, payment_rows(made), strict=True)]
+
+
 def line_samples(path: Path) -> list[Sample]:
     """Each line of a file, without its end."""
     return [Sample(line) for line in path.read_bytes().splitlines()]
@@ -142,16 +159,18 @@ def file_samples(directory: Path) -> list[Sample]:
 
 def check_inputs(name: str) -> None:
     """ValueError unless there are inputs of that name."""
-    if name not in ("digits", "scenes") and not Path(name).exists():
-        raise ValueError(f"there are no inputs {name!r}; use digits, scenes, a file of lines or a directory of files")
+    if name not in ("digits", "scenes", "cards") and not Path(name).exists():
+        raise ValueError(f"there are no inputs {name!r}; use digits, scenes, cards, a file of lines or a directory of files")
 
 
 def samples_named(name: str, seed: int = 1) -> list[Sample]:
-    """`digits`, `scenes`, a file of lines or a directory of files."""
+    """`digits`, `scenes`, `cards`, a file of lines or a directory of files."""
     if name == "digits":
         return digit_samples()
     if name == "scenes":
         return scene_samples(seed)
+    if name == "cards":
+        return card_samples(seed)
     check_inputs(name)
     path = Path(name)
     found = file_samples(path) if path.is_dir() else line_samples(path)
@@ -211,7 +230,7 @@ class Replay:
         return Sent(self.intended_ms, self.truth, self.failed, self.behind_s * 1000)
 
     def _send_all(self, producer: Any) -> None:
-        order = turns(len(self.samples), self.load.seed)
+        order = order_of(self.samples, self.load.seed)
         start = self._now()
         for number, due in enumerate(send_times(self.load)):
             if not self._wait_until(start + due):

@@ -75,7 +75,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """inputs: digits, scenes, a file of lines or a directory; None = by the pipeline's name. wait_s: for the last answers.
+    """inputs: digits, scenes, cards, a file of lines or a directory; None = by the pipeline's name. wait_s: for the last answers.
 
     keep: the run's directory stays although all went well.
     """
@@ -387,7 +387,7 @@ def _picture(running: Running, watcher: Watcher, stages: view.Stages, title: str
 
 def expected_events(running: Running, prefix: str) -> dict[str, summary.Expected]:
     """What the producer has put into the source topic, with the truth that its seed tells."""
-    from jobs.producer import turns
+    from jobs.producer import order_of
 
     found: dict[int, int] = {}
     with TopicReader([running.pipeline.source.name], running.client) as reader:
@@ -396,13 +396,14 @@ def expected_events(running: Running, prefix: str) -> dict[str, summary.Expected
             if before == prefix:
                 found[int(number)] = record.timestamp_ms
     samples = samples_named(inputs_of(running.config, running.pipeline), running.config.load.seed)
-    order = turns(len(samples), running.config.load.seed)
+    order = order_of(samples, running.config.load.seed)
     truths = [samples[next(order)].truth for _ in range(max(found, default=-1) + 1)]
     return {f"{prefix}-{n}": summary.Expected(ms, truths[n]) for n, ms in found.items()}
 
 
 def inputs_of(config: RunConfig, pipeline: Pipeline) -> str:
-    return config.inputs or ("scenes" if pipeline.name.startswith("scenes") else "digits")
+    named = next((name for name in ("scenes", "cards") if pipeline.name.startswith(name)), "digits")
+    return config.inputs or named
 
 
 def topics_of(pipeline: Pipeline) -> list[broker.NewTopic]:

@@ -88,9 +88,9 @@ def completed(strict) -> int:
     return strict.rest.checkpoints(strict.job_id)["counts"]["completed"]
 
 
-def metric(strict, name) -> float | None:
-    """A gauge of the proxy, None before it is known."""
-    vertex = next(v for v in strict.rest.vertices(strict.job_id) if "answer" in v.name)
+def metric(strict, name, stage="answer") -> float | None:
+    """A gauge of the stage's proxy, None before it is known."""
+    vertex = next(v for v in strict.rest.vertices(strict.job_id) if stage in v.name)
     found = strict.rest.get(f"/jobs/{strict.job_id}/vertices/{vertex.id}/subtasks/metrics")
     names = [m["id"] for m in found if m["id"].endswith(f".{name}")]
     return next(iter(strict.rest.metrics(strict.job_id, vertex.id, *names).values()), None) if names else None
