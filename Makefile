@@ -51,6 +51,14 @@ test: setup lint ## All tests: lint, Python, Java
 test-data: setup ## Only the tests that read the shared data sets
 	@$(IN)/python -m pytest -m data $(ARGS)
 
+.PHONY: peers
+peers: setup ## Other servers and clients of the protocol, for test-peers and bench serving (1.6 GB; minutes the first time)
+	@$(IN)/python -m bench.peers.set_up
+
+.PHONY: test-peers
+test-peers: peers ## Only the tests with them: Triton, MLServer, KServe's client, perf_analyzer, an operator in Go
+	@$(IN)/python -m pytest -m peers tests/peers $(ARGS)
+
 .PHONY: lint
 lint: $(PACKAGES) ## Ruff
 	@echo "==> lint"; $(IN)/ruff check --quiet .

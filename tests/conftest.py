@@ -12,6 +12,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 ALLOWED_SKIPS = (
     "needs ../shared",  # the shared data sets, which a clone elsewhere does not have
     "needs a GPU",  # a CUDA device
+    "needs `make peers`",  # other servers and clients, each in an environment of its own
     "needs a cgroup",  # a cgroup that this user may write, for limits on replicas
 )
 """The only reasons to skip a test; a reason may go on after these words."""

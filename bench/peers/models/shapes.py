@@ -1,0 +1,4 @@
+"""Which network the bench serves, and the sizes of its rows."""
+
+KIND = "mlp"
+PIXELS, CLASSES = 64, 10
