@@ -101,6 +101,7 @@ def as_operator(authored: Any) -> type[Operator]:
     class Authored(Operator):
         fans_out = said.fans_out
         model = getattr(authored, "model", None)
+        row_bytes = None if (tensor := array_of(said.takes)) is None else tensor.row_bytes
 
         def __init__(self, variant: Variant, cores: int) -> None:
             super().__init__(variant, cores)

@@ -24,6 +24,7 @@ class Classifier(Operator):
     """The variant's option `network` names the network (default: the variant's name); its weights come from the repository."""
 
     model = "digits"
+    row_bytes = DIGIT_BYTES
 
     def __init__(self, variant: Variant, cores: int) -> None:
         super().__init__(variant, cores)

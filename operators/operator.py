@@ -46,11 +46,13 @@ class Operator:
     fans_out  answers are lists
     stateful  rows are turns of keys (operators/stateful.py)
     model     name of the stored model in the repository; None = there is none
+    row_bytes length of every row, where zeros are a row like any other: a replica is warmed with such before any was seen; None = not known
     """
 
     fans_out: bool = False
     stateful: bool = False
     model: str | None = None
+    row_bytes: int | None = None
 
     def __init__(self, variant: Variant, cores: int) -> None:
         self.variant = variant

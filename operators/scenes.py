@@ -67,6 +67,7 @@ class Locator(Operator):
     """The variant's option `method` is `columns` or `grid` (default: the variant's name)."""
 
     fans_out = True
+    row_bytes = SCENE_BYTES
 
     def __init__(self, variant: Variant, cores: int) -> None:
         super().__init__(variant, cores)
