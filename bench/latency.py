@@ -3,6 +3,7 @@
 Open loop: each event has an intended send time, and latency is the output's append time minus that (one clock, whole milliseconds). An
 event that is not in the output counts as infinitely late; `missed` is the share over the SLO. The two paths take turns at each rate.
 The JVMs compile for the first minutes of their lives, and live through the whole bench: each path's first run warms up for longer.
+A run while the host takes the cores away is made again, a few times at most (bench/host.py); one that stays disturbed is printed and left out of the medians, unless all are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kafka import KafkaProducer
 
 from autoscaler.graph.reader import read_pipeline
 from bench import topics
+from bench.host import DISTURBED, Stolen
 from bench.operator_path import IN_FLINK, newest_version
 from bench.report import progress, table
 from bench.rig import Rig, rig
@@ -29,6 +31,8 @@ RATES = (200, 2_000)
 UDF_BUNDLE = 1_000
 UDF_BUNDLE_MS = 10
 INFINITE_MS = float("inf")
+TRIES = 4
+"""Of one run, while the host disturbs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,16 @@ class Lengths:
     repeats: int
 
 
-FULL = Lengths(first_warm_s=150.0, warm_s=40.0, steady_s=30.0, repeats=3)
+FULL = Lengths(first_warm_s=90.0, warm_s=30.0, steady_s=30.0, repeats=3)
 QUICK = Lengths(first_warm_s=6.0, warm_s=6.0, steady_s=6.0, repeats=1)
 
 
 @dataclass
 class Latencies:
-    """ms of each measured event, sorted when asked; those without an answer are infinite."""
+    """ms of each measured event, sorted when asked; those without an answer are infinite. stolen: share of the cores' time, by the host."""
 
     ms: list[float] = field(default_factory=list)
+    stolen: float = 0.0
 
     def quantile(self, share: float) -> float:
         ordered = sorted(self.ms)
@@ -74,10 +79,13 @@ def run(quick: bool, seed: int) -> dict:
     figures: dict = {"slo_ms": pipeline.slo_ms, "rss_mb": rss}
     rows = []
     for rate in RATES:
-        middle = {path: {name: statistics.median(one.quantile(share) for one in found[path, rate])
+        kept = {path: [one for one in found[path, rate] if one.stolen <= DISTURBED] or found[path, rate] for path in ("service", "udf")}
+        middle = {path: {name: statistics.median(one.quantile(share) for one in kept[path])
                          for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99))} for path in ("service", "udf")}
-        missed = statistics.median(one.missed(pipeline.slo_ms) for one in found["service", rate])
-        figures[str(rate)] = {**middle["service"], **{f"udf_{name}": value for name, value in middle["udf"].items()}, "missed": round(missed, 5)}
+        missed = statistics.median(one.missed(pipeline.slo_ms) for one in kept["service"])
+        stolen = max(one.stolen for runs in kept.values() for one in runs)
+        figures[str(rate)] = {**middle["service"], **{f"udf_{name}": value for name, value in middle["udf"].items()}, "missed": round(missed, 5),
+                              "stolen_most": round(stolen, 4)}
         rows += [[f"{rate:,}/s", path, middle[path]["p50_ms"], middle[path]["p99_ms"],
                   ", ".join(f"{one.quantile(0.5):.0f}/{one.quantile(0.99):.0f}" for one in found[path, rate])] for path in ("service", "udf")]
     print(table(["rate", "path", "p50 ms", "p99 ms", "p50/p99 of each run"], rows))
@@ -109,10 +117,17 @@ def _rates(machine: Rig, source: str, sink: str, warm_s: float, steady_s: float,
     _load(machine.bootstrap, source, f"warm-{path}-{seed}", max(RATES), warm_s, seed)
     measured = {}
     for rate in RATES:
-        prefix = f"{path}-{seed}-{rate}"
-        sent = _load(machine.bootstrap, source, prefix, rate, steady_s, seed)
-        measured[rate] = _latencies(machine.bootstrap, sink, prefix, sent)
-        progress(f"{path} at {rate:,}/s: p50 {measured[rate].quantile(0.5):.0f} ms, p99 {measured[rate].quantile(0.99):.0f} ms of {len(sent):,}")
+        for attempt in range(TRIES):
+            prefix = f"{path}-{seed}-{rate}-{attempt}"
+            stolen = Stolen()
+            sent = _load(machine.bootstrap, source, prefix, rate, steady_s, seed)
+            share = stolen.share
+            measured[rate] = _latencies(machine.bootstrap, sink, prefix, sent)
+            measured[rate].stolen = share
+            progress(f"{path} at {rate:,}/s: p50 {measured[rate].quantile(0.5):.0f} ms, p99 {measured[rate].quantile(0.99):.0f} ms "
+                     f"of {len(sent):,}; stolen {share:.1%}")
+            if share <= DISTURBED:
+                break
     return measured
 
 
