@@ -24,6 +24,8 @@ from bench.published.windows import window
 CORE_GB = 18.0
 MULTIPLIERS = {"video": 1.0, "sentiment": 1.1}
 DIVIDERS = {"video": 1.5, "sentiment": 1.5 * 1.7}
+BEGINS_S = 15 * 86400 + 84 * 60 + 450
+"""First second of the Twitter run in the trace."""
 LEAST_RATE = 1.0
 """Of the released workload: no second has fewer events."""
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from autoscaler.forecast.forecaster import Forecaster
+from autoscaler.forecast.plain import Persistence
 from autoscaler.planner.latency import Amdahl
 from autoscaler.planner.model import Problem
 from autoscaler.policies.change_times import ChangeTimes
@@ -26,6 +28,7 @@ from autoscaler.policies.sluice import Sluice
 from autoscaler.policies.themis import Themis
 from autoscaler.policies.vertical_only import VerticalOnly
 from bench.published import themis as published
+from bench.published.traces import twitter
 from bench.repro.forecasts import surging
 from bench.repro.level import LEVELS, Level
 from bench.repro.profile import Profile, ours, profiled
@@ -34,7 +37,6 @@ from bench.repro.study import Case, Contender, Curve, Make, Role, Study, first_s
 from bench.repro.verdict import ratio
 from operators.batching import FixedRule
 from simulator.arrivals import Arrivals, Poisson
-from simulator.forecasts import Forecaster, Persistence
 from simulator.network import Station, graph_of
 from simulator.scenario import Control, Scenario
 from simulator.truth import Truth
@@ -45,17 +47,19 @@ COLD_STARTS_S = (1.0, 3.0, 7.0, 10.0, 15.0)
 RESIZES_S = (0.02, 0.05, 0.1)
 DISPATCH_WAIT_S = 0.05
 INTERVAL_S = 0.5
+PAST_S = 600
 LEVERS = Levers(variants=False, shares=False, devices=False, parallelism=False)
 TEN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One of the two at one pair of change times. rates: events/s by second."""
+    """One of the two at one pair of change times. rates: events/s by second. past: of the seconds before them."""
 
     name: str
     times: ChangeTimes
     rates: tuple[float, ...]
+    past: tuple[float, ...] = ()
 
     def believed(self, level: Level, seed: int) -> tuple[Problem, Profile]:
         """As Themis' planner has it: the fitted surfaces in its own form."""
@@ -79,7 +83,7 @@ class Pipeline:
             truth = Truth(self.surface(), level.cv, level.bias)
             arrivals = Arrivals(Poisson(self.rates), problem.slo_ms / 1000)
             first = first_shares(policy, problem, self.rates[0])
-            return Scenario(problem, graph_of(problem, station), arrivals, truth, first, self.times), Control(policy, forecaster())
+            return Scenario(problem, graph_of(problem, station), arrivals, truth, first, self.times), Control(policy, forecaster(), past=self.past)
 
         return made
 
@@ -91,7 +95,7 @@ class Pipeline:
             Contender("themis", Role.PAPER, self.make(themis, dispatched, surging)),
             Contender("horizontal only", Role.BASELINE, self.make(lambda problem, _: (HorizontalOnly(problem), problem), dispatched)),
             Contender("vertical only", Role.BASELINE, self.make(lambda problem, _: (VerticalOnly(problem, peak_rate=peak), problem), dispatched)),
-            Contender("inferline", Role.BASELINE, self.make(lambda problem, _: (InferLine(problem), problem), dispatched)),
+            Contender("inferline", Role.BASELINE, self.make(lambda problem, _: (InferLine(problem, base_rate=self.rates[0]), problem), dispatched)),
             Contender("themis, our queue", Role.ABLATED, self.make(themis, Station, surging)),
             Contender("sluice, same levers", Role.SAME, self.make(self._sluice(INTERVAL_S), Station)),
             Contender("sluice", Role.ALL, self.make(self._sluice(None), Station)),
@@ -115,11 +119,14 @@ def dispatched(name: str) -> Station:
 def study(quick: bool) -> Study:
     seconds = 60 if quick else 660
     pipelines = {name: published.rates(name)[:seconds] for name in published.DIVIDERS}
-    tables = tuple(Pipeline(name, ChangeTimes(COLD_START_S, resize_s=RESIZE_S), rates).case(name) for name, rates in pipelines.items())
+
+    def of(name: str, cold_start_s: float, resize_s: float, which: tuple[str, ...] = ()) -> Case:
+        return Pipeline(name, ChangeTimes(cold_start_s, resize_s=resize_s), pipelines[name], past(name)).case(name, which)
+
+    tables = tuple(of(name, COLD_START_S, RESIZE_S) for name in pipelines)
     few = ("themis", "horizontal only", "vertical only", "sluice, same levers")
-    cold = tuple((cold_s, Pipeline("video", ChangeTimes(cold_s, resize_s=RESIZE_S), pipelines["video"]).case("video", few)) for cold_s in COLD_STARTS_S)
-    resize = tuple((1000 * resize_s, Pipeline("video", ChangeTimes(COLD_START_S, resize_s=resize_s), pipelines["video"]).case("video", few))
-                   for resize_s in RESIZES_S)
+    cold = tuple((cold_s, of("video", cold_s, RESIZE_S, few)) for cold_s in COLD_STARTS_S)
+    resize = tuple((1000 * resize_s, of("video", COLD_START_S, resize_s, few)) for resize_s in RESIZES_S)
     return Study(
         "themis", "Themis, a tale of two scales", tables,
         {"horizontal only / themis, vertical only / themis": "more than 10 times the violations", "cost": "close to horizontal only when the load is stable"},
@@ -128,6 +135,12 @@ def study(quick: bool) -> Study:
         () if quick else (Curve("cold start, video", "cold start, s", cold, ChangeTimes().cold_start_s), Curve("resize in place, video", "resize, ms", resize)),
         () if quick else LEVELS, ("video",), findings=findings,
     )
+
+
+def past(pipeline: str) -> tuple[float, ...]:
+    """Events/s of the ten minutes before the window."""
+    before = twitter()[published.BEGINS_S - PAST_S : published.BEGINS_S] / published.DIVIDERS[pipeline]
+    return tuple(before.tolist())
 
 
 def findings(found: Found) -> list[str]:
