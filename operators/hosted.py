@@ -158,8 +158,10 @@ class HostedStage:
         if bool(facts["fans_out"]) != self.spec.fan_out:
             says = "fans out" if facts["fans_out"] else "does not fan out"
             self.problem = f"{self.operator} {says}, but the pipeline file says fan_out: {str(self.spec.fan_out).lower()}; make them agree"
-        lane = self.stage.lane_of(number)
-        batches = [] if facts.get("stateful") or facts.get("warm") else self._warmth.batches(lane.stage.setting.batch, facts.get("row_bytes"))
+        if bool(facts["stateful"]) != (self.spec.state is not None):
+            says, has = ("keeps state", "no state") if facts["stateful"] else ("keeps no state", "a state")
+            self.problem = f"{self.operator} {says}, but the pipeline file gives its stage {has}; make them agree"
+        batches = [] if facts.get("warm") else self._batches(self.stage.lane_of(number).stage.setting, facts)
         self._warming[number] = facts, deque(batches)
         self._warm(number)
 

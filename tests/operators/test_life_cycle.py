@@ -179,6 +179,7 @@ def pipeline(operator):
         ("operators.echo:Ecko", "operators.echo has no operator class 'Ecko'; it has"),
         ("operators.echo:Broken", "operators.echo:Broken cannot be loaded: RuntimeError: this operator never loads"),
         ("operators.echo:Splitter", "fans out, but the pipeline file says fan_out: false"),
+        ("operators.cards:Recent", "keeps state, but the pipeline file gives its stage no state; make them agree"),
     ],
 )
 def test_an_operator_that_cannot_serve_stops_the_start(tmp_path, operator, text):
