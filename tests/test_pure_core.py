@@ -8,15 +8,20 @@ import sys
 
 import pytest
 
-AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot", "autoscaler.forecast.cli", "autoscaler.forecast.store", "autoscaler.forecast.training"}
+AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot",
+               *(f"autoscaler.forecast.{name}" for name in ("cli", "store", "trace", "training"))}
 """Commands, drawings, files and training beside planner and forecasters."""
 WHOLE = ("autoscaler.forecast", "autoscaler.planner", "autoscaler.policies", "simulator")
 CORE = [
     "autoscaler.graph.pipeline",
     "operators.actions",
     "operators.batching",
+    "operators.evidence",
+    "operators.lanes",
+    "operators.mix",
     "operators.operator",
     "operators.queue",
+    "operators.rollout",
     "operators.service_time",
     "operators.stage",
     *sorted(f"{package}.{found.name}" for package in WHOLE for found in pkgutil.iter_modules(importlib.import_module(package).__path__)

@@ -33,7 +33,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Train again what is stored already, as the next version.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", envvar="SLUICE_MODELS", metavar="DIRECTORY", help="Model repository; default ~/.cache/sluice/models.", show_default=False),
+        typer.Option(metavar="DIRECTORY", help="Model repository; default $SLUICE_MODELS or ~/.cache/sluice/models.", show_default=False),
     ] = None,
 ) -> None:
     """Train the forecasters of one horizon and store them in the model repository; without a trace, what is stored already is verified and kept."""

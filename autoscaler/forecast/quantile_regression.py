@@ -2,19 +2,20 @@
 
     r         events/s of the last WINDOW_S seconds; a shorter past is filled up with its oldest
     m(w)      mean of the last w seconds, M(w) the most of them
-    x         features, shape (F,), all of them 0 on a constant load but those of the clock:
+    x         shape (F,), all of them 0 on a constant load:
                   r[-1] - m(10);  m(30), m(60), m(120) - m(10);  M(10), M(30), M(60), M(120) - m(10)
                   h (m(10) - m(10) of 10 s before) / 10,  h (m(30) - m(30) of 30 s before) / 30       slopes over the horizon h
-                  sigma                            root of the mean squared difference of neighbouring seconds over 60 s, / sqrt(2)
-                  m(60) * [phase of the clock is in bin i], i < bins                                  only with a period
-    q(tau)    m(10) + x . beta(tau), for each tau; ordered, none below 0
+                  root of the mean squared difference of neighbouring seconds over 60 s, / sqrt(2)     what is noise
+    i         bin of the clock's period that now_s is in, i < bins; bins = 0: no clock
+    q(tau)    m(10) + x . beta(tau) + m(60) kappa(tau)[i], for each tau; ordered, none below 0
     loss      mean of rho(y - q) / scale, rho(e) = e (tau - [e < 0])                                    pinball
-    fit       majorise and minimise: beta' = argmin of sum of e^2 / (2 (|e'| + epsilon)) + (2 tau - 1) e, e' the errors before, until the loss stays
+    fit       majorise and minimise: the next beta, kappa = argmin of sum of e^2 / (2 (|e'| + epsilon)) + (2 tau - 1) e over all examples, in
+              shares of their scale, e' the errors before; until the loss stays as it is
 
-Scale-equivariant, and exact on a constant load when there is no clock. A period is used where the load has one: of those offered (none
-among them) the one with the least loss on the choosing slice (`training`). Its phase is that of `now_s`, which must then count from a midnight.
+Scale-equivariant, and exact on a constant load when there is no clock. A period is used where the load has one: of those offered (none among
+them) the one with the least loss on the choosing slice (`training`). Its phase is that of `now_s`, which must then count from a midnight.
 
-Source: Koenker, Bassett, Econometrica 46(1), 1978; the fit: Hunter, Lange, Quantile regression via an MM algorithm, 2000.
+Source: Koenker, Bassett, Econometrica 46(1), 1978; the fit: Hunter, Lange, Journal of Computational and Graphical Statistics 9(1), 2000.
 """
 
 from __future__ import annotations
@@ -38,22 +39,65 @@ MOST_STEPS = 200
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A load's period, in bins. period_s = 0: none."""
+    """A load's period, in bins. bins = 0: none."""
 
-    period_s: int = 0
+    period_s: int = 1
     bins: int = 0
 
-    def features(self, now_s: Series, level: Series) -> Series:
-        """Shape (n,) to (n, bins): the level in the bin of the instant."""
-        if not self.bins:
-            return np.empty((len(now_s), 0))
-        at = (now_s % self.period_s * self.bins / self.period_s).astype(int)
-        return level[:, None] * (at[:, None] == np.arange(self.bins))
+    def at(self, now_s: Series) -> Series:
+        """Bins of the instants, shape (n,); 0 without a clock."""
+        return (now_s % self.period_s * self.bins / self.period_s).astype(int)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """Of n examples. level: m(10), x: shape (n, F), trend: m(60), at: bin."""
+
+    level: Series
+    x: Series
+    trend: Series
+    at: Series
+    bins: int
+
+    @classmethod
+    def of(cls, windows: Series, now_s: Series, horizon_s: float, clock: Clock) -> Design:
+        """windows: shape (n, at least WINDOW_S), now_s: shape (n,)."""
+        r = windows[:, -WINDOW_S:]
+        means = {seconds: r[:, -seconds:].mean(axis=1) for seconds in (10, 30, 60, 120)}
+        level = means[10]
+        steps = np.diff(r[:, -61:], axis=1)
+        x = np.stack((r[:, -1] - level, means[30] - level, means[60] - level, means[120] - level,
+                      *(r[:, -seconds:].max(axis=1) - level for seconds in (10, 30, 60, 120)),
+                      *(horizon_s / w * (means[w] - r[:, -2 * w : -w].mean(axis=1)) for w in (10, 30)),
+                      np.sqrt((steps**2).mean(axis=1) / 2)), axis=1)
+        return cls(level, x, means[60], clock.at(now_s), clock.bins)
+
+    def above(self, coefficients: Series) -> Series:
+        """q - m(10), shape (n,); coefficients: beta, then kappa, shape (F + bins,)."""
+        features = self.x.shape[1]
+        rises = self.x @ coefficients[:features]
+        return rises + self.trend * coefficients[features + self.at] if self.bins else rises
+
+    def over(self, scale: Series) -> Design:
+        return Design(self.level / scale, self.x / scale[:, None], self.trend / scale, self.at, self.bins)
+
+    def products(self, weights: Series) -> Series:
+        """Z' W Z of the n rows Z = (x, m(60) in the column of the bin), shape (F + bins, F + bins), without writing Z down."""
+        weighted = weights[:, None] * self.x
+        side = np.stack([self._in_bins(column * self.trend) for column in weighted.T])
+        return np.block([[weighted.T @ self.x, side], [side.T, np.diag(self._in_bins(weights * self.trend**2))]])
+
+    def sums(self, weights: Series) -> Series:
+        """Z' w, shape (F + bins,)."""
+        return np.concatenate((self.x.T @ weights, self._in_bins(weights * self.trend)))
+
+    def _in_bins(self, values: Series) -> Series:
+        return np.bincount(self.at, values, self.bins) if self.bins else np.empty(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantileRegression:
-    """coefficients: by quantile, shape (F,)."""
+    """coefficients: by quantile, beta and kappa, shape (F + bins,)."""
 
     coefficients: Mapping[float, Series]
     horizon_s: float = 10.0
@@ -64,58 +108,44 @@ class QuantileRegression:
             return Forecast(self.horizon_s, {})
         seen = newest(rates, WINDOW_S)
         filled = np.concatenate((np.full(WINDOW_S - len(seen), seen[0]), seen))
-        level, x = features(filled[None, :], np.array([now_s]), self.horizon_s, self.clock)
-        return ordered(self.horizon_s, {quantile: level[0] + x[0] @ beta for quantile, beta in self.coefficients.items()})
+        design = Design.of(filled[None, :], np.array([now_s]), self.horizon_s, self.clock)
+        return ordered(self.horizon_s, {quantile: (design.level + design.above(each))[0] for quantile, each in self.coefficients.items()})
 
-
-def features(windows: Series, now_s: Series, horizon_s: float, clock: Clock) -> tuple[Series, Series]:
-    """m(10), shape (n,), and x, shape (n, F), of windows of shape (n, at least WINDOW_S)."""
-    r = windows[:, -WINDOW_S:]
-    means = {seconds: r[:, -seconds:].mean(axis=1) for seconds in (10, 30, 60, 120)}
-    level = means[10]
-    steps = np.diff(r[:, -61:], axis=1)
-    x = np.stack((r[:, -1] - level, means[30] - level, means[60] - level, means[120] - level,
-                  *(r[:, -seconds:].max(axis=1) - level for seconds in (10, 30, 60, 120)),
-                  *(horizon_s / w * (means[w] - r[:, -2 * w : -w].mean(axis=1)) for w in (10, 30)),
-                  np.sqrt((steps**2).mean(axis=1) / 2)), axis=1)  # (n, 11)
-    return level, np.concatenate((x, clock.features(now_s, means[60])), axis=1)
+    def loss(self, examples: Examples) -> float:
+        """Mean pinball loss over examples and quantiles, in shares of the scale."""
+        design = Design.of(examples.windows, examples.now_s, self.horizon_s, self.clock)
+        found = np.stack([design.level + design.above(each) for each in self.coefficients.values()])  # (quantiles, n)
+        found = np.maximum(np.maximum.accumulate(found, axis=0), 0.0)
+        return float(np.mean([pinball(examples.highest - row, quantile) / examples.scale for quantile, row in zip(self.coefficients, found, strict=True)]))
 
 
 def fit(examples: Examples, horizon_s: float, clock: Clock = Clock()) -> QuantileRegression:
-    """All quantiles, each from the one before."""
-    level, x = features(examples.windows, examples.now_s, horizon_s, clock)
-    x, y = x / examples.scale[:, None], (examples.highest - level) / examples.scale
+    """All quantiles, each started from the one before."""
+    design = Design.of(examples.windows, examples.now_s, horizon_s, clock).over(examples.scale)
+    rise = examples.highest / examples.scale - design.level
     found: dict[float, Series] = {}
-    beta = np.zeros(x.shape[1])
+    coefficients = np.zeros(design.x.shape[1] + clock.bins)
     for quantile in QUANTILES:
-        beta = found[quantile] = minimised(x, y, quantile, beta)
+        coefficients = found[quantile] = minimised(design, rise, quantile, coefficients)
     return QuantileRegression(found, horizon_s, clock)
 
 
-def minimised(x: Series, y: Series, quantile: float, start: Series) -> Series:
-    """beta with the least pinball loss of y - x beta. x: shape (n, F)."""
-    beta, least = start, np.inf
-    tilt = (2 * quantile - 1) * x.sum(axis=0)
-    ridge = RIDGE * len(x) * np.eye(x.shape[1])
+def minimised(design: Design, rise: Series, quantile: float, start: Series) -> Series:
+    """Coefficients with the least pinball loss. rise: y - m(10), shape (n,)."""
+    found, best, least = start, start, np.inf
+    tilt = 2 * quantile - 1
+    ridge = RIDGE * len(rise) * np.eye(len(start))
     for _ in range(MOST_STEPS):
-        error = y - x @ beta
+        error = rise - design.above(found)
         loss = float(pinball(error, quantile).mean())
-        if least - loss < TOLERANCE * least:
+        if loss >= (1 - TOLERANCE) * least:
             break
-        least, weighted = loss, x / (EPSILON + np.abs(error))[:, None]
-        beta = np.linalg.solve(weighted.T @ x + ridge, weighted.T @ y + tilt)
-    return beta
+        least, best = loss, found
+        weights = 1 / (EPSILON + np.abs(error))
+        found = np.linalg.solve(design.products(weights) + ridge, design.sums(weights * rise + tilt))
+    return best
 
 
 def pinball(error: Series, quantile: float) -> Series:
     """rho of y - q."""
     return error * (quantile - (error < 0))
-
-
-def loss(model: QuantileRegression, examples: Examples) -> float:
-    """Mean over examples and quantiles, in shares of the scale."""
-    level, x = features(examples.windows, examples.now_s, model.horizon_s, model.clock)
-    found = level[:, None] + x @ np.stack(list(model.coefficients.values()), axis=1)  # (n, quantiles)
-    found = np.maximum(np.maximum.accumulate(found, axis=1), 0.0)
-    each = [pinball(examples.highest - column, quantile) for quantile, column in zip(model.coefficients, found.T, strict=True)]
-    return float(np.mean([one / examples.scale for one in each]))

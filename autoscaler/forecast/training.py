@@ -4,10 +4,10 @@
     choosing   what decides between grids, clocks and epochs, and what the first scores of `conformal` come from
     network    Adam, one-cycle rate, batches of BATCH examples, the epoch with the least loss on the choosing slice; one thread, seeded, so the
                same loads and seed give the same weights on the same machine
-    loss       LSTM: mean squared error of highest / greatest of the inputs, + 1e-5 |W| with phi = relu;  surge: cross-entropy, + 1e-5 |W|
-               (L1 on the input weights; which weights the papers penalise is not said)
+    loss       LSTM: mean squared error of highest / greatest of the inputs; surge: cross-entropy; + 1e-5 |W| where phi = relu, as the papers
+               do (on the input weights; of which weights is not said)
 
-Weights start as in torch, the forget gate's bias at 1 as in Keras, which the papers use.
+Weights start as in torch, the forget gate's bias at 1 as in Keras, which the papers use, and that of a rate beside at -1: more is exceeded less.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from autoscaler.forecast.quantile_regression import Clock, QuantileRegression
 from autoscaler.forecast.surge import Surge
 from autoscaler.forecast.trained import Trained, scored
 
+HISTORY_S = holt_winters.BUCKET_S * holt_winters.HISTORY
 BATCH = 512
 RATE = 0.01
 L1 = 1e-5
@@ -45,10 +46,10 @@ class Effort:
     """How much is spent: examples for each kind of forecaster, epochs of the networks."""
 
     smoothing: int = 4000
-    regression: int = 40_000
-    network: int = 60_000
-    epochs: int = 12
-    scores: int = 3000
+    regression: int = 20_000
+    network: int = 20_000
+    epochs: int = 8
+    scores: int = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,13 +60,13 @@ class Slices:
 
 def train(slices: Slices, horizon_s: float = 10.0, seed: int = 1, effort: Effort = Effort(), shape: Shape = IPA, say: Say = lambda _: None) -> Trained:
     """All forecasters of that horizon. shape: the LSTM's inputs. ValueError when the loads are too short."""
-    smoothing = holt_winters.fit(_examples(slices.training, 600, horizon_s, effort.smoothing), horizon_s)
+    smoothing = holt_winters.fit(_examples(slices.training, HISTORY_S, horizon_s, effort.smoothing), horizon_s)
     say(f"Holt-Winters: {smoothing.smoothing}")
     regression = _regression(slices, horizon_s, effort, say)
     shape, surge_shape = replace(shape, horizon_s=horizon_s), replace(THEMIS, horizon_s=horizon_s)
     lstm = Lstm(_network(slices, shape, _highest, seed, effort, say), shape)
     surge = Surge(_network(slices, surge_shape, _exceeded, seed, effort, say), surge_shape)
-    trained = scored(Trained(smoothing, regression, lstm, surge, {}), _examples(slices.choosing, 600, horizon_s, effort.scores))
+    trained = scored(Trained(smoothing, regression, lstm, surge, {}), _examples(slices.choosing, HISTORY_S, horizon_s, effort.scores))
     say("scores of the choosing slice: done")
     return trained
 
@@ -85,9 +86,10 @@ def _regression(slices: Slices, horizon_s: float, effort: Effort, say: Say) -> Q
     longest_s = max(len(load.counts) for load in slices.training)
     fitting, judging = (_examples(loads, quantile_regression.WINDOW_S, horizon_s, effort.regression) for loads in (slices.training, slices.choosing))
     found = [quantile_regression.fit(fitting, horizon_s, clock) for clock in CLOCKS if clock.period_s * TIMES_LONGER <= longest_s]
-    losses = [quantile_regression.loss(model, judging) for model in found]
+    losses = [model.loss(judging) for model in found]
     best = int(np.argmin(losses))
-    said = ", ".join(f"{loss:.4f} with period {model.clock.period_s} s" for model, loss in zip(found, losses, strict=True))
+    said = ", ".join(f"{loss:.5f} with {f'a period of {model.clock.period_s} s' if model.clock.bins else 'no clock'}"
+                     for model, loss in zip(found, losses, strict=True))
     say(f"quantile regression: loss {said}")
     return found[best]
 
@@ -97,12 +99,13 @@ class Network(nn.Module):
 
     def __init__(self, shape: Shape, beside: int) -> None:
         super().__init__()
-        self._phi = {"tanh": torch.tanh, "relu": torch.relu}[shape.activation]
+        self._phi, self._l1 = {"tanh": (torch.tanh, 0.0), "relu": (torch.relu, L1)}[shape.activation]
         bound = UNITS**-0.5
         for name, size in (("input", (4 * UNITS, 1)), ("hidden", (4 * UNITS, UNITS)), ("bias", (4 * UNITS,)), ("dense", (1, UNITS + beside)), ("offset", (1,))):
             self.register_parameter(name, nn.Parameter(torch.empty(size).uniform_(-bound, bound)))
         with torch.no_grad():
             self.bias[UNITS : 2 * UNITS] = 1.0
+            self.dense[:, UNITS:] = -1.0
 
     def forward(self, x: Tensor, beside: Tensor) -> Tensor:
         """x (n, steps), beside (n, k) to (n, k or 1): the output for each value beside, or the one without."""
@@ -113,6 +116,9 @@ class Network(nn.Module):
             h = o.sigmoid() * self._phi(cell)
         from_past = h @ self.dense[:, :UNITS].T + self.offset
         return from_past + self.dense[0, UNITS] * beside if beside.shape[1] else from_past
+
+    def penalty(self) -> Tensor:
+        return self._l1 * self.input.abs().sum()
 
     def weights(self) -> Weights:
         return Weights(*(getattr(self, name).detach().numpy().astype(float) for name in Weights.__slots__))
@@ -177,7 +183,7 @@ def _fitted(network: Network, fitting: _Task, judging: _Task, random: np.random.
         for chosen in torch.from_numpy(random.permutation(len(fitting.x))).split(BATCH):
             optimiser.zero_grad()
             loss = fitting.error(network(fitting.x[chosen], fitting.beside[chosen]), fitting.target[chosen])
-            (loss + L1 * network.input.abs().sum()).backward()
+            (loss + network.penalty()).backward()
             nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
             optimiser.step()
             cycle.step()
