@@ -63,7 +63,7 @@ class Running:
 
     replicas: int
     batch: int
-    cores: int = 1
+    cores: float = 1
 
 
 class Action(StrEnum):

@@ -68,7 +68,7 @@ class StageSetting:
     variant: str | None
     version: str | None
     batch: int
-    cores: int
+    cores: float
     replicas: int
     window: int
 
@@ -248,7 +248,13 @@ def _released(group: _Fields) -> Released:
 def _setting(group: _Fields) -> StageSetting:
     return StageSetting(
         variant=group.name_or_none("variant"), version=group.name_or_none("version"), batch=group.count("batch", 1),
-        cores=group.count("cores", 1), replicas=group.count("replicas"), window=group.count("window"))
+        cores=_cores(group), replicas=group.count("replicas"), window=group.count("window"))
+
+
+def _cores(group: _Fields) -> float:
+    """A whole number as int."""
+    cores = group.above_zero("cores")
+    return int(cores) if cores == int(cores) else cores
 
 
 def _proxies(group: _Fields) -> dict[str, ProxyCounters]:

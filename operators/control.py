@@ -92,7 +92,7 @@ class Control:
 def _said(hosted: HostedStage) -> dict[str, Any]:
     """The last second's telemetry, with the setting as it is now."""
     record = hosted.telemetry.current(hosted.stage)
-    return {**record, "problem": hosted.problem, "pids": sorted(hosted.replicas.pids().values())}
+    return {**record, "processes": hosted.replicas.report(), "problem": hosted.problem, "pids": sorted(hosted.replicas.pids().values())}
 
 
 def _refused(kind: type[web.HTTPError], text: str) -> web.HTTPError:

@@ -31,6 +31,16 @@ class Sleeper(Echo):
         return super().infer(rows)
 
 
+class Burner(Echo):
+    """Computes for `burn_ms` of CPU time per batch."""
+
+    def infer(self, rows: Sequence[bytes]) -> Sequence[bytes]:
+        end_s = time.thread_time() + float(str(self.variant.options.get("burn_ms", 0))) / 1000
+        while time.thread_time() < end_s:
+            pass
+        return super().infer(rows)
+
+
 class Faulty(Sleeper):
     """Rows that begin with `raise` raise, with `exit` end the process, with `crash` crash it, with `hang` never return."""
 

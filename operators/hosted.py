@@ -9,21 +9,23 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from autoscaler.graph import pipeline as graph
 from operators import wire
-from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Start, Stop, Wake
+from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
 from operators.lanes import Lanes, LaneSetting
 from operators.operator import Variant
+from operators.processors import Processors
 from operators.replicas import Replicas
 from operators.requests import Control, Request
 from operators.telemetry import StageTelemetry
 from operators.twins import Twins
 from operators.warmth import Warmth
-from operators.wire import AnswerFrame, Kind
+from operators.wire import AnswerFrame
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ CALM = 0.5  # share of the limits below which proxies have their whole window
 class HostedStage:
     """Times are of the event loop's clock."""
 
-    def __init__(self, spec: graph.Stage, stage: Lanes, telemetry: StageTelemetry, repository: Path) -> None:
+    def __init__(self, spec: graph.Stage, stage: Lanes, telemetry: StageTelemetry, repository: Path, processors: Processors | None = None) -> None:
         assert spec.operator is not None
         self.spec, self.stage, self.telemetry = spec, stage, telemetry
         self.operator = spec.operator
@@ -48,7 +50,7 @@ class HostedStage:
         """Why the last replica could not be loaded; None once one could."""
         self.changed = asyncio.Event()
         """Set whenever a replica became ready or died."""
-        self.replicas = Replicas(self)
+        self.replicas = Replicas(self, processors)
         self.held_rows = 0
         self.held_bytes = 0
         self.twins: Twins | None = None
@@ -136,6 +138,7 @@ class HostedStage:
     def change(self, settings: Sequence[LaneSetting]) -> None:
         now = self._loop.time()
         self._apply(self.stage.change(settings, now), now)
+        self._keep_spares()
 
     async def drain(self) -> None:
         """Returns once no row is waiting or running."""
@@ -165,6 +168,16 @@ class HostedStage:
         self._warming[number] = facts, deque(batches)
         self._warm(number)
 
+    def _batches(self, setting: Setting, facts: Mapping[str, Any]) -> list[tuple[int, bytes]]:
+        """What a replica is warmed with."""
+        return self._warmth.batches(setting.batch, facts.get("row_bytes"))
+
+    def _keep_spares(self) -> None:
+        """Of the primary lane, once one of its replicas has shown that it loads."""
+        setting = self.stage.setting
+        if self.stage.ready and self.problem is None:
+            self.replicas.keep_spares(setting.spares, self._wish(setting.variant, setting.cores), partial(self._batches, setting))
+
     def _warm(self, number: int) -> None:
         """The next batch; after the last one the replica takes rows."""
         facts, batches = self._warming[number]
@@ -173,8 +186,10 @@ class HostedStage:
             self.replicas.send(number, wire.pack_batch([rows], [tensor]))
             return
         del self._warming[number]
+        self.replicas.serves(number)
         now = self._loop.time()
         self._apply(self.stage.replica_ready(number, now, facts["version"]), now)
+        self._keep_spares()
         self.changed.set()
 
     def replica_answered(self, number: int, answer: AnswerFrame) -> None:
@@ -223,7 +238,7 @@ class HostedStage:
                 case Kill(number):
                     self.replicas.kill(number)
                 case Resize(number, cores):
-                    self.replicas.send(number, wire.pack_json(Kind.RESIZE, {"cores": cores}))
+                    self.replicas.resize(number, cores)
         if self.stage.draining and self.stage.idle:
             self.changed.set()
 
@@ -269,7 +284,7 @@ class HostedStage:
         now = self._loop.time()
         self._apply(self.stage.tick(now), now)
 
-    def _wish(self, variant: Variant, cores: int) -> dict[str, Any]:
+    def _wish(self, variant: Variant, cores: float) -> dict[str, Any]:
         return {
             "operator": self.operator,
             "name": variant.name,

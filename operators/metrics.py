@@ -7,9 +7,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from operators.actions import Cause
 from operators.hosted import HostedStage
 from operators.serving import Serving
 from operators.telemetry import LEAST_MS, RATIO, Histogram
@@ -44,7 +45,7 @@ class StageMetrics(Collector):
         arrivals = CounterMetricFamily("sluice_stage_arrivals", "Rows that arrived", labels=LABELS)
         batches = CounterMetricFamily("sluice_stage_batches", "Batches by why they were released", labels=[*LABELS, "released"])
         batch_rows = CounterMetricFamily("sluice_stage_batch_rows", "Rows in batches", labels=LABELS)
-        restarts = CounterMetricFamily("sluice_stage_replica_restarts", "Replicas that died", labels=LABELS)
+        restarts = CounterMetricFamily("sluice_stage_replica_restarts", "Replicas that died, by why", labels=[*LABELS, "cause"])
         for hosted in self._stages():
             labels, tally = self._labels(hosted), hosted.telemetry.tally
             outcomes = {"ok": tally.answered - tally.late, "late": tally.late, "failed": tally.failed, "expired": tally.expired}
@@ -54,20 +55,37 @@ class StageMetrics(Collector):
                 batches.add_metric([*labels, reason], count)
             arrivals.add_metric(labels, tally.arrivals)
             batch_rows.add_metric(labels, tally.batch_rows)
-            restarts.add_metric(labels, tally.replica_restarts)
+            for cause in Cause:
+                restarts.add_metric([*labels, cause], hosted.replicas.deaths[cause])
         yield from (rows, arrivals, batches, batch_rows, restarts)
 
     def _gauges(self) -> Iterator[Metric]:
         replicas = GaugeMetricFamily("sluice_stage_replicas", "Replicas by state", labels=[*LABELS, "state"])
         queued = GaugeMetricFamily("sluice_stage_queued_rows", "Rows waiting for a replica", labels=LABELS)
         in_flight = GaugeMetricFamily("sluice_stage_in_flight_rows", "Rows that replicas work on", labels=LABELS)
+        cores = GaugeMetricFamily("sluice_stage_cores", "Cores of the replicas that load or serve, parts of one by quota or by slot", labels=[*LABELS, "parts"])
+        spares = GaugeMetricFamily("sluice_stage_spare_bytes", "Resident memory of the spare replicas", labels=LABELS)
         for hosted in self._stages():
             labels, stage = self._labels(hosted), hosted.stage
             replicas.add_metric([*labels, "ready"], stage.ready)
             replicas.add_metric([*labels, "wanted"], stage.setting.replicas)
+            processes = hosted.replicas.report()
+            for state in ("loading", "spares", "spares_loading"):
+                replicas.add_metric([*labels, state], processes[state])
+            cores.add_metric([*labels, processes["parts"]], processes["cores"])
+            spares.add_metric(labels, processes["spare_mb"] * 1e6)
             queued.add_metric(labels, stage.queued)
             in_flight.add_metric(labels, stage.in_flight)
-        yield from (replicas, queued, in_flight)
+        yield from (replicas, queued, in_flight, cores, spares, self._changes())
+
+    def _changes(self) -> Metric:
+        text = "Changes of replicas: seconds from the call to the end of the first batch after it"
+        changes = SummaryMetricFamily("sluice_stage_replica_change_seconds", text, labels=[*LABELS, "kind"])
+        for hosted in self._stages():
+            replicas = hosted.replicas
+            for kind, count in replicas.changed.items():
+                changes.add_metric([*self._labels(hosted), kind], count, replicas.changed_s[kind])
+        return changes
 
     def _stages(self) -> list[HostedStage]:
         return list(self._serving.stages.values())

@@ -32,7 +32,7 @@ from operators.protocol import rows as bytes_rows
 from operators.replicas import Replicas
 from operators.sampling import Answers, rows_of_stages
 from operators.serving import open_variant
-from operators.wire import AnswerFrame, Kind
+from operators.wire import AnswerFrame
 
 WARM = 3
 FEWEST = 5  # batches of a point, however long they take
@@ -86,7 +86,7 @@ class Subject:
         return await self._answer
 
     def resize(self, cores: int) -> None:
-        self._replicas.send(0, wire.pack_json(Kind.RESIZE, {"cores": cores}))
+        self._replicas.resize(0, cores)
 
     def memory_mb(self) -> float:
         """Resident now."""

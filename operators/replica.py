@@ -6,6 +6,7 @@ it when its parent ends. It imports nothing heavy by itself.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import inspect
@@ -14,16 +15,19 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns, process_time, sleep
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from operators import repository, wire
+from operators import gpu, repository, wire
+from operators.cores import threads
 from operators.operator import Operator, RowError, Variant
 from operators.protocol import rows as bytes_rows
+from operators.slot import Slot
 from operators.wire import AnswerFrame, Frame, Kind
 
 PR_SET_PDEATHSIG = 1
@@ -36,19 +40,50 @@ class LoadError(Exception):
     """The operator cannot be loaded; the text says why and what to do."""
 
 
+class Pace:
+    """Keeps the process to its slot."""
+
+    def __init__(self) -> None:
+        self.slot = Slot()
+        self._used_s = process_time()
+        self._began_s: float | None = None
+
+    def begin(self) -> None:
+        """Bytes of a batch have come."""
+        if self._began_s is None:
+            self._began_s = monotonic()
+
+    def end(self) -> None:
+        """Sleeps what the slot asks for after a batch. What is used until the next one begins counts as the next one's."""
+        if self.slot.limited and self._began_s is not None:
+            now = monotonic()
+            owed_s = self.slot.owed_s(process_time() - self._used_s, now - self._began_s)
+            if owed_s:
+                sleep(owed_s)
+                self.slot.slept(monotonic() - now)
+            self._used_s = process_time()
+        self._began_s = None
+
+
 def main(fd: int, parent: int) -> None:
     die_with_parent(parent)
     peer = socket.socket(fileno=fd)
     incoming = wire.Incoming()
     operator: Operator | None = None
+    pace = Pace()
     while chunk := peer.recv(wire.CHUNK):
+        pace.begin()
         for frame in incoming.frames(chunk):
             if frame.kind is Kind.BATCH:
                 assert operator is not None
-                _send(peer, answer(operator, frame))
+                _send(peer, answer(operator, frame, pace.end))
             elif frame.kind is Kind.RESIZE:
                 assert operator is not None
-                resize(operator, int(frame.json()["cores"]))
+                wanted = frame.json()
+                resize(operator, wanted["cores"], wanted["cpus"])
+                pace.slot.change(wanted["slot"])
+                pace.end()
+                _send(peer, wire.pack_json(Kind.RESIZED, {"cores": wanted["cores"], "at": monotonic()}))
             elif frame.kind is Kind.LOAD:
                 operator = _loaded(peer, frame)
 
@@ -67,25 +102,37 @@ def _loaded(peer: socket.socket, frame: Frame) -> Operator:
         operator = load(frame.json())
     except Exception as error:
         text = str(error)
-        if not isinstance(error, LoadError | repository.RepositoryError):
+        if not isinstance(error, LoadError | repository.RepositoryError | gpu.DeviceError):
             traceback.print_exc()
             text = f"operator {frame.json()['operator']} cannot be loaded: {type(error).__name__}: {error}"
         _send(peer, wire.pack_json(Kind.BROKEN, {"error": text}))
         raise SystemExit(3) from error
-    facts = {"version": operator.variant.version, "fans_out": operator.makes_children(), "model": operator.model, "stateful": operator.stateful}
+    facts = {
+        "version": operator.variant.version,
+        "fans_out": operator.makes_children(),
+        "model": operator.model,
+        "stateful": operator.stateful,
+        "row_bytes": operator.row_bytes,
+    }
     _send(peer, wire.pack_json(Kind.READY, facts))
     return operator
 
 
 def load(wish: dict[str, Any]) -> Operator:
-    """wish: operator ("module:Class"), name, accuracy, options, version (None = newest), repository, cores."""
+    """wish: operator ("module:Class"), name, accuracy, options, version (None = newest), repository, cores.
+
+    The options `device` ("cuda:0") and `gpu_share` (0..1, of its memory) are for operators/gpu.py; the operator does not see them.
+    """
     kind = find_class(wish["operator"])
-    variant = Variant(wish["name"], wish["accuracy"], wish["options"], wish["version"] or "1")
+    options = dict(wish["options"])
+    gpu.claim(options.pop("device", None), options.pop("gpu_share", None))
+    variant = Variant(wish["name"], wish["accuracy"], options, wish["version"] or "1")
     if kind.model is not None:
         variant = repository.resolve(Path(wish["repository"]), kind.model, variant, wish["version"])
-    limit_threads(wish["cores"])
-    operator = kind(variant, wish["cores"])
-    limit_threads(wish["cores"])
+    count = threads(wish["cores"])
+    limit_threads(count)
+    operator = kind(variant, count)
+    limit_threads(count)
     return operator
 
 
@@ -115,23 +162,44 @@ def _is_callable(kind: object) -> bool:
     return inspect.isfunction(kind) or (isinstance(kind, type) and any("__call__" in vars(base) for base in kind.__mro__))
 
 
-def limit_threads(cores: int) -> None:
-    """Of torch, when the operator imported it; the environment's limits were set before this process began."""
+def limit_threads(count: int) -> None:
+    """Of torch and of the BLAS and OpenMP libraries that are loaded; all of them can be changed in a running process."""
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.set_num_threads(cores)
+        torch.set_num_threads(count)
+    for library in ThreadpoolController().lib_controllers:
+        if library.num_threads != count:
+            library.set_num_threads(count)
 
 
-def resize(operator: Operator, cores: int) -> None:
-    limit_threads(cores)
-    operator.resize(cores)
+def resize(operator: Operator, cores: float, cpus: Sequence[int]) -> None:
+    """The cores that it may use before the threads that use them where it grows; that it shrinks is seen by nobody between batches."""
+    pin(cpus)
+    count = threads(cores)
+    if count != operator.cores:
+        limit_threads(count)
+        operator.resize(count)
 
 
-def answer(operator: Operator, frame: Frame) -> list[wire.Buffer]:
+def pin(cpus: Sequence[int]) -> None:
+    """All threads of this process to these cores; those that they start later have them too."""
+    if set(cpus) == os.sched_getaffinity(0):
+        return
+    done: set[str] = set()
+    while left := set(os.listdir("/proc/self/task")) - done:
+        for thread in left:
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(int(thread), cpus)
+        done |= left
+
+
+def answer(operator: Operator, frame: Frame, end: Callable[[], None] = lambda: None) -> list[wire.Buffer]:
+    """`end` is called when the operator has answered, and its time counts as the operator's."""
     counts, tensor = wire.unpack_batch(frame)
     rows = bytes_rows.decode(tensor, frame.rows)
     began = perf_counter_ns()
     answers = infer(operator, rows)
+    end()
     compute_us = (perf_counter_ns() - began) // 1000
     return wire.pack_answer(frame.rows, encoded(answers, counts, compute_us, operator.fans_out))
 

@@ -1,31 +1,31 @@
-"""The replica processes of one stage: starts them, passes frames to and fro, reports what becomes of them."""
+"""The replicas of one stage: their processes, started or taken from the spares, frames to and fro, and what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
+import time
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from operators import wire
 from operators.actions import Cause
+from operators.process import ReplicaProcess
+from operators.processors import Processors
+from operators.spares import Batches, Spares
 from operators.wire import AnswerFrame, Buffer, Kind
 
 log = logging.getLogger(__name__)
 
-STOP_TIMEOUT_S = 5.0
-BUFFER_BYTES = 1 << 20
-THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+CHANGES_KEPT = 1024
+STARTED, STARTED_WARM, RESIZED = "started", "started_warm", "resized"
 
 
 class Listener(Protocol):
-    def replica_ready(self, number: int, facts: Mapping[str, Any]) -> None: ...
+    def replica_ready(self, number: int, facts: Mapping[str, Any]) -> None:
+        """facts: version, fans_out, model, ...; `warm` where it has run batches already."""
 
     def replica_answered(self, number: int, answer: AnswerFrame) -> None: ...
 
@@ -33,29 +33,69 @@ class Listener(Protocol):
         """Its process is gone without having been stopped."""
 
 
-class Replicas:
-    """All methods are called on the event loop."""
+@dataclass(slots=True)
+class Change:
+    """Of one replica. Seconds of the monotonic clock: asked for, in effect (resized, or ready and warm), end of the first batch after that."""
 
-    def __init__(self, listener: Listener) -> None:
+    kind: str
+    number: int
+    cores: float
+    asked_at: float
+    effective_at: float | None = None
+    answered_at: float | None = None
+
+
+class Replicas:
+    """All methods are called on the event loop. processors: those of the whole service; None = by itself."""
+
+    def __init__(self, listener: Listener, processors: Processors | None = None) -> None:
         self._listener = listener
-        self._processes: dict[int, _Process] = {}
+        self._processors = Processors() if processors is None else processors
+        self._spares = Spares()
+        self._processes: dict[int, ReplicaProcess] = {}
         self._waiting: dict[int, asyncio.TimerHandle] = {}
-        self._stopping: set[_Process] = set()
+        self._wishes: dict[int, Mapping[str, Any]] = {}
+        self._stopping: set[ReplicaProcess] = set()
+        self._pending: dict[int, Change] = {}
+        self.changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
+        """The last ones that are complete."""
+        self.changed: Counter[str] = Counter()
+        self.changed_s: dict[str, float] = {}
+        """Complete changes by kind, and how long they took from being asked for to the end of the first batch."""
+        self.deaths: Counter[Cause] = Counter()
 
     def start(self, number: int, wish: Mapping[str, Any], delay_s: float) -> None:
         """wish: see operators.replica.load."""
-        loop = asyncio.get_running_loop()
-        self._waiting[number] = loop.call_later(delay_s, self._spawn, number, wish)
+        self._wishes[number] = wish
+        self._pending[number] = Change(STARTED, number, wish["cores"], time.monotonic())
+        self._spares.postpone()
+        self._waiting[number] = asyncio.get_running_loop().call_later(delay_s, self._spawn, number)
 
     def send(self, number: int, buffers: Sequence[Buffer]) -> None:
         process = self._processes.get(number)
         if process is not None:
             process.send(buffers)
 
+    def serves(self, number: int) -> None:
+        """It is warm and gets rows from now on."""
+        if number in self._pending:
+            self._pending[number].effective_at = time.monotonic()
+
+    def resize(self, number: int, cores: float) -> None:
+        """Takes effect between batches; in one that is still loading once it has loaded."""
+        if number not in self._wishes:
+            return
+        self._wishes[number] = {**self._wishes[number], "cores": cores}
+        self._spares.postpone()
+        process = self._processes.get(number)
+        if process is not None and process.facts is not None:
+            self._pending[number] = Change(RESIZED, number, cores, time.monotonic())
+            self._processors.give(process, cores)
+
     def stop(self, number: int) -> None:
         if number in self._waiting:
             self._waiting.pop(number).cancel()
-        process = self._processes.pop(number, None)
+        process = self._forget(number)
         if process is not None:
             self._stopping.add(process)
             process.stop()
@@ -64,11 +104,31 @@ class Replicas:
         """One that hangs; its death is reported as its own."""
         process = self._processes.get(number)
         if process is not None:
-            process.broken = "killed because it did not answer"
+            process.cause = Cause.HUNG
             process.kill()
+
+    def keep_spares(self, count: int, wish: Mapping[str, Any], batches: Batches) -> None:
+        """How many replicas to have ready beside those that serve, of what, and what to warm them with. Called when one serves already."""
+        replica_bytes = max((process.memory_bytes() for process in self._processes.values() if process.facts is not None), default=0)
+        self._spares.keep(count, wish, replica_bytes, batches)
 
     def pids(self) -> dict[int, int]:
         return {number: process.pid for number, process in self._processes.items()}
+
+    def spare_pids(self) -> list[int]:
+        return self._spares.pids()
+
+    def report(self) -> dict[str, Any]:
+        """For telemetry. cores: of all replicas that are loading or serve; parts: how a part of a core is kept to."""
+        return {
+            "loading": sum(process.facts is None for process in self._processes.values()) + len(self._waiting),
+            "cores": sum(wish["cores"] for wish in self._wishes.values()),
+            "parts": self._processors.parts,
+            "spares": self._spares.ready,
+            "spares_loading": self._spares.count - self._spares.ready,
+            "spare_mb": round(self._spares.memory_bytes() / 1e6, 1),
+            "deaths": {str(cause): self.deaths[cause] for cause in Cause},
+        }
 
     async def close(self) -> None:
         """Stops all and waits until their processes are gone."""
@@ -77,123 +137,70 @@ class Replicas:
         gone = [process.gone for process in self._stopping]
         if gone:
             await asyncio.wait(gone)
+        await self._spares.close()
 
-    def _spawn(self, number: int, wish: Mapping[str, Any]) -> None:
+    def _spawn(self, number: int) -> None:
         del self._waiting[number]
-        try:
-            process = _Process(number, wish, self)
-        except OSError as error:
-            log.error("replica %d cannot be started: %s", number, error)
-            self._listener.replica_died(number, Cause.KILLED, f"cannot be started: {error}")
-            return
+        process = self._spares.take(self._wishes[number])
+        if process is not None:
+            self._pending[number].kind = STARTED_WARM
+        else:
+            try:
+                process = ReplicaProcess(self, self._wishes[number])
+            except OSError as error:
+                log.error("replica %d cannot be started: %s", number, error)
+                self._forget(number)
+                self.deaths[Cause.MEMORY] += 1
+                self._listener.replica_died(number, Cause.MEMORY, f"cannot be started: {error}")
+                return
+        process.owner, process.number = self, number
         self._processes[number] = process
+        if process.facts is not None:
+            self._ready(process)
 
-    def received(self, process: _Process, frame: wire.Frame) -> None:
-        if self._processes.get(process.number) is not process:
+    def _ready(self, process: ReplicaProcess) -> None:
+        assert process.facts is not None
+        self._processors.give(process, self._wishes[process.number]["cores"])
+        self._listener.replica_ready(process.number, process.facts)
+
+    def received(self, process: ReplicaProcess, frame: wire.Frame) -> None:
+        number = process.number
+        if self._processes.get(number) is not process:
             return
         if frame.kind is Kind.ANSWER:
-            self._listener.replica_answered(process.number, wire.unpack_answer(frame))
+            if number in self._pending:
+                self._answered(number)
+            self._listener.replica_answered(number, wire.unpack_answer(frame))
         elif frame.kind is Kind.READY:
-            self._listener.replica_ready(process.number, frame.json())
-        elif frame.kind is Kind.BROKEN:
-            process.broken = str(frame.json()["error"]).strip()
+            self._ready(process)
+        elif frame.kind is Kind.RESIZED:
+            self._processors.resized(process)
+            change = self._pending.get(number)
+            if change is not None and change.kind == RESIZED:
+                change.effective_at = frame.json()["at"]
 
-    def ended(self, process: _Process, code: int) -> None:
+    def ended(self, process: ReplicaProcess, cause: Cause, detail: str) -> None:
         self._stopping.discard(process)
+        self._processors.release(process)
         if self._processes.get(process.number) is not process:
             return
-        del self._processes[process.number]
-        outside = code in (-signal.SIGKILL, -signal.SIGTERM) and process.broken is None
-        cause = Cause.KILLED if outside else Cause.CRASH
-        detail = process.broken or (signal.Signals(-code).name if code < 0 else f"exit status {code}")
+        self._forget(process.number)
+        self.deaths[cause] += 1
         log.warning("replica %d (process %d) died: %s", process.number, process.pid, detail)
         self._listener.replica_died(process.number, cause, detail)
 
+    def _answered(self, number: int) -> None:
+        """What was sent before a resize is answered before it."""
+        change = self._pending[number]
+        if change.effective_at is None:
+            return
+        del self._pending[number]
+        change.answered_at = time.monotonic()
+        self.changes.append(change)
+        self.changed[change.kind] += 1
+        self.changed_s[change.kind] = self.changed_s.get(change.kind, 0.0) + change.answered_at - change.asked_at
 
-class _Process:
-    """One child and our end of its socket pair."""
-
-    def __init__(self, number: int, wish: Mapping[str, Any], owner: Replicas) -> None:
-        self.number = number
-        self.broken: str | None = None
-        self._owner = owner
-        self._loop = asyncio.get_running_loop()
-        self._incoming, self._outgoing = wire.Incoming(), wire.Outgoing()
-        self._writing = False
-        self.gone: asyncio.Future[None] = self._loop.create_future()
-        self._peer, theirs = socket.socketpair()
-        with theirs:
-            for end in (self._peer, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-            self._peer.setblocking(False)
-            command = [sys.executable, "-m", "operators.replica", str(theirs.fileno()), str(os.getpid())]
-            try:
-                self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=_environment(int(wish["cores"])), stdin=subprocess.DEVNULL)
-            except OSError:
-                self._peer.close()
-                raise
-        self._exit = os.pidfd_open(self._child.pid)
-        self._loop.add_reader(self._exit, self._ended)
-        self._loop.add_reader(self._peer, self._readable)
-        self.send(wire.pack_json(Kind.LOAD, wish))
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    def send(self, buffers: Sequence[Buffer]) -> None:
-        self._outgoing.add(buffers)
-        if not self._writing:
-            self._writable()
-
-    def stop(self) -> None:
-        with contextlib.suppress(OSError):  # it is gone already; the process' end is on its way
-            self._peer.shutdown(socket.SHUT_WR)
-        self._loop.call_later(STOP_TIMEOUT_S, self.kill)
-
-    def kill(self) -> None:
-        if not self.gone.done():
-            self._child.kill()
-
-    def _writable(self) -> None:
-        try:
-            sent = self._outgoing.send(self._peer)
-        except OSError:
-            sent = True  # as above
-        if sent and self._writing:
-            self._loop.remove_writer(self._peer)
-        elif not sent and not self._writing:
-            self._loop.add_writer(self._peer, self._writable)
-        self._writing = not sent
-
-    def _readable(self) -> bool:
-        """Whether there may be more."""
-        try:
-            chunk = self._peer.recv(wire.CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            chunk = b""
-        if not chunk:
-            self._loop.remove_reader(self._peer)
-            return False
-        for frame in self._incoming.frames(chunk):
-            self._owner.received(self, frame)
-        return True
-
-    def _ended(self) -> None:
-        while self._readable():  # what it answered before it died counts
-            pass
-        self._loop.remove_reader(self._exit)
-        self._loop.remove_reader(self._peer)
-        self._loop.remove_writer(self._peer)
-        os.close(self._exit)
-        self._peer.close()
-        code = self._child.wait()
-        self.gone.set_result(None)
-        self._owner.ended(self, code)
-
-
-def _environment(cores: int) -> dict[str, str]:
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return {**os.environ, **dict.fromkeys(THREAD_LIMITS, str(cores)), "PYTHONPATH": path}
+    def _forget(self, number: int) -> ReplicaProcess | None:
+        self._wishes.pop(number, None)
+        self._pending.pop(number, None)
+        return self._processes.pop(number, None)

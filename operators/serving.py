@@ -13,16 +13,20 @@ from typing import Any
 
 from autoscaler.graph import pipeline as graph
 from autoscaler.graph.shares import deadline_shares
+from operators import quota
 from operators import repository as stored
 from operators.actions import Setting
+from operators.cores import EIGHTHS
 from operators.hosted import WINDOW_ROWS, HostedStage
 from operators.lanes import Lanes, LaneSetting
 from operators.operator import Variant
+from operators.processors import Processors
 from operators.stage import Stage
 from operators.telemetry import StageTelemetry, setting_of
 
 WINDOW_MAX = 1 << 20
-NUMBERS = ("replicas", "batch", "cores", "window")
+SPARES_MAX = 16
+NUMBERS = ("replicas", "batch", "cores", "window", "spares")
 LANE_NUMBERS = ("replicas", "batch", "cores")
 
 
@@ -40,17 +44,18 @@ class Serving:
     def __init__(self, pipeline: graph.Pipeline, repository: Path) -> None:
         self.pipeline = pipeline
         self.repository = repository
+        self.processors = Processors(quotas=quota.probe())
         shares = deadline_shares(pipeline)
         ours = [spec for spec in pipeline.stages if spec.is_ours]
         self.stages = {spec.name: self._hosted(spec, shares[spec.name]) for spec in ours}
         self.stopping = False
 
     def _hosted(self, spec: graph.Stage, share: float) -> HostedStage:
-        setting = Setting(open_variant(spec, spec.variant), _initial(spec), spec.batch_max, spec.cores, WINDOW_ROWS)
+        setting = Setting(open_variant(spec, spec.variant), _initial(spec), spec.batch_max, spec.cores, WINDOW_ROWS, spec.replicas.spares)
         make = partial(Stage, on_late=spec.on_late, deadline_share=share)
         lanes = Lanes([LaneSetting(setting)], make, attrgetter("floors"), share)
         telemetry = StageTelemetry(self.pipeline.name, spec.name, self.pipeline.slo_ms)
-        return HostedStage(spec, lanes, telemetry, self.repository)
+        return HostedStage(spec, lanes, telemetry, self.repository, self.processors)
 
     @property
     def ready(self) -> bool:
@@ -78,11 +83,12 @@ class Serving:
     async def close(self) -> None:
         self.stopping = True
         await asyncio.gather(*(hosted.close() for hosted in self.stages.values()))
+        self.processors.close()
 
     def record(self) -> list[dict[str, Any]]:
         """Telemetry of all stages since the last call."""
         now, at_ms = asyncio.get_running_loop().time(), time.time_ns() // 1_000_000
-        return [hosted.telemetry.record(hosted.stage, now, at_ms) for hosted in self.stages.values()]
+        return [{**hosted.telemetry.record(hosted.stage, now, at_ms), "processes": hosted.replicas.report()} for hosted in self.stages.values()]
 
     def change(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Changes a stage's setting; all of `wanted` or, with SettingError, nothing."""
@@ -146,8 +152,9 @@ class Serving:
         limits = {
             "replicas": (spec.replicas.min, spec.replicas.max),
             "batch": (1, spec.batch_max),
-            "cores": (1, self.pipeline.budget.cores or 1024),
+            "cores": (1 / EIGHTHS, self.pipeline.budget.cores or 1024),
             "window": (1, WINDOW_MAX),
+            "spares": (0, SPARES_MAX),
         }
         return {key: _number(spec.name, key, wanted[key], *limits[key]) for key in limits if key in wanted}
 
@@ -188,7 +195,15 @@ def _initial(spec: graph.Stage) -> int:
     return min(max(spec.replicas.initial, spec.replicas.min), spec.replicas.max)
 
 
-def _number(stage: str, key: str, value: object, least: int, most: int) -> int:
+def _number(stage: str, key: str, value: object, least: float, most: float) -> float:
+    if key == "cores":
+        return _cores(stage, value, most)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise SettingError(f"{key} of stage {stage} is {value!r}; use a whole number from {least} to {most}")
     return value
+
+
+def _cores(stage: str, value: object, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 / EIGHTHS <= value <= most or value * EIGHTHS % 1:
+        raise SettingError(f"cores of stage {stage} is {value!r}; use a multiple of {1 / EIGHTHS} up to {most:g}")
+    return int(value) if value == int(value) else value

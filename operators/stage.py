@@ -15,6 +15,9 @@ A replica that does not answer a batch in time is killed, which counts as a deat
 
     limit = max(HANG_FLOOR_S, HANG_TIMES * longest)     longest: the slowest batch so far with this variant and these cores
     limit = hang_s                                      while nothing was measured; it is the most, too
+
+Where the event that finds a batch overdue comes more than LATE_S after its time, whoever drives the stage was held up itself, and the
+limit counts from then.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ MEMORY_LIMIT = 20
 HANG_S = 120.0
 HANG_FLOOR_S = 10.0
 HANG_TIMES = 10.0
+LATE_S = 2.0
 BACK_OFF_S = 0.1
 BACK_OFF_MAX_S = 10.0
 
@@ -100,6 +104,7 @@ class Stage:
         self._ready = 0
         self._number = number or count().__next__
         self._hang_at = inf  # no running batch is due for a kill before
+        self._watched_from = -inf
         self._suspects: deque[Suspect] = deque()
         self._healthy_turn = True
         self._failures = 0  # deaths since the last answered batch
@@ -327,11 +332,13 @@ class Stage:
 
     def _watch(self, actions: list[Action], now: float) -> None:
         """Kills the replicas that hang, and says when the next one would."""
+        if now > self._hang_at + LATE_S:
+            self._watched_from = now
         self._hang_at = inf
         for replica in self._replicas.values():
             if replica.batch is None or replica.killed:
                 continue
-            due = replica.batch.sent_at + self._hang_limit_s
+            due = max(replica.batch.sent_at, self._watched_from) + self._hang_limit_s
             if now >= due:
                 replica.killed = True
                 actions.append(Kill(replica.number))

@@ -263,7 +263,7 @@ def _service_time(learned: ServiceTime) -> Mapping[str, float] | None:
 def setting_of(lanes: Lanes) -> dict[str, Any]:
     """The primary lane's setting, which is the stage's while it has one lane, and all wanted lanes with their shares."""
     wanted = [{**_described(one.setting), "share": one.share, "shadow": one.shadow} for one in lanes.settings]
-    return {**_described(lanes.setting), "window": lanes.setting.window, "lanes": wanted}
+    return {**_described(lanes.setting), "window": lanes.setting.window, "spares": lanes.setting.spares, "lanes": wanted}
 
 
 def _described(setting: Setting) -> dict[str, Any]:

@@ -5,7 +5,8 @@ A frame is a header (kind, flags, parts, rows, length of the body) and the body.
     LOAD     service -> replica   JSON: what to load
     READY    replica -> service   JSON: version, fans_out, model
     BROKEN   replica -> service   JSON: error; the process then ends
-    RESIZE   service -> replica   JSON: cores
+    RESIZE   service -> replica   JSON: cores, cpus (their numbers), slot (cores, where no quota keeps it to a part of one; else null)
+    RESIZED  replica -> service   JSON: cores, at (monotonic seconds); takes effect between batches
     BATCH    service -> replica   rows of each part u32, rows as a BYTES tensor
     ANSWER   replica -> service   compute_us u64, result bytes of each part u32; with FAILED: u8 per row; with CHILDREN: i32 per row;
                                   with REASONS: length u32, JSON {position: reason}; then results as a BYTES tensor
@@ -40,6 +41,7 @@ class Kind(IntEnum):
     RESIZE = 4
     BATCH = 5
     ANSWER = 6
+    RESIZED = 7
 
 
 Buffer = bytes | bytearray | memoryview

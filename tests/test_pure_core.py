@@ -16,6 +16,7 @@ CORE = [
     "autoscaler.graph.pipeline",
     "operators.actions",
     "operators.batching",
+    "operators.cores",
     "operators.evidence",
     "operators.lanes",
     "operators.mix",
@@ -23,6 +24,7 @@ CORE = [
     "operators.queue",
     "operators.rollout",
     "operators.service_time",
+    "operators.slot",
     "operators.stage",
     *sorted(f"{package}.{found.name}" for package in WHOLE for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
             if f"{package}.{found.name}" not in AT_THE_EDGE),

@@ -142,8 +142,8 @@ def _topic(topic: Topic) -> str:
     return f"{topic.format}, {_count(topic.partitions, 'partition')}"
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def _count(number: float, one: str, many: str | None = None) -> str:
+    return f"{number:g} {one if number == 1 else many or one + 's'}"
 
 
 def _labelled(label: str, text: str, body: str) -> list[str]:

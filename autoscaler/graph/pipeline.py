@@ -61,9 +61,12 @@ class VariantSpec:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
+    """spares: processes kept ready beside those that serve."""
+
     initial: int = 1
     min: int = 1
     max: int = 4
+    spares: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Stage:
     join      fan-out stage whose children come together before this stage; None = no join
     operator  "module:Class"; None for a join without an operator, and where a foreign endpoint serves the stage
     batch_max rows per batch at most
+    cores     of one replica, a multiple of 1/8
     """
 
     name: str
@@ -132,7 +136,7 @@ class Stage:
     parallelism: int = 1
     batch_max: int = 64
     replicas: Replicas = Replicas()
-    cores: int = 1
+    cores: float = 1
     output: Output = Output()
     endpoint: str | None = None
     """host:port of a foreign v2 endpoint that serves this stage instead of our service; None = ours."""

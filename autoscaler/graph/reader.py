@@ -146,7 +146,7 @@ def _stage(section: Section, name: str, before: str) -> Stage:
         parallelism=section.whole("parallelism", 1, most=1000) or 1,
         batch_max=section.section("batch", ("max",)).whole("max", 64, most=65_536) or 1,
         replicas=_replicas(section),
-        cores=section.whole("cores", 1, most=1024) or 1,
+        cores=section.eighths("cores", 1, most=1024),
         output=_output(section),
         endpoint=endpoint,
         model=_foreign_model(section) if is_foreign else None,
@@ -238,7 +238,7 @@ def _start(stage: Section, variants: tuple[VariantSpec, ...]) -> str | None:
 
 def _replicas(stage: Section) -> Replicas:
     """`initial` is by default `min`; `max` is by default 4, or `initial` where that is more."""
-    section = stage.section("replicas", ("initial", "min", "max"))
+    section = stage.section("replicas", ("initial", "min", "max", "spares"))
     least = section.whole("min", Replicas().min, most=1000) or 1
     initial = section.whole("initial", least, most=1000) or 1
     most = section.whole("max", max(Replicas().max, initial), most=1000) or 1
@@ -246,7 +246,8 @@ def _replicas(stage: Section) -> Replicas:
         section.wrong("initial", f"is {initial}, less than min ({least})", f"use at least {least}")
     if most < initial:
         section.wrong("max", f"is {most}, less than {'initial' if 'initial' in section else 'min'} ({initial})", f"use at least {initial}")
-    return Replicas(initial, least, most)
+    spares = section.whole("spares", Replicas().spares, least=0, most=16)
+    return Replicas(initial, least, most, Replicas().spares if spares is None else spares)
 
 
 def _output(stage: Section) -> Output:

@@ -127,6 +127,14 @@ class Section:
         self.wrong(key, f"is {_show(value)}", "use a number from 0 on" if zero else "use a number above 0")
         return default
 
+    def eighths(self, key: str, default: float, *, most: float) -> float:
+        """A multiple of 1/8; whole ones as int."""
+        value = self._values.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most or value * 8 % 1:
+            self.wrong(key, f"is {_show(value)}", f"use a multiple of 0.125 from 0.125 to {most:g}")
+            return default
+        return int(value) if value == int(value) else value
+
     def duration_ms(self, key: str, default_ms: float) -> float:
         value = self._values.get(key)
         if key not in self._values:

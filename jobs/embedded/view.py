@@ -32,7 +32,7 @@ class StageLine:
     violations: int
     variant: str
     batch: int
-    cores: int
+    cores: float
     replicas: str
 
 

@@ -116,7 +116,7 @@ def test_the_variant_changes_under_load_without_a_gap(service):
         ({"batch": "8"}, "batch of stage work is '8'"),
         ({"variant": "cnn"}, "stage work has no variant 'cnn'; the pipeline file names plain, marked"),
         ({"cores": True}, "cores of stage work is True"),
-        ({"speed": 1}, "unknown setting 'speed'; use replicas, batch, cores, window, variant"),
+        ({"speed": 1}, "unknown setting 'speed'; use replicas, batch, cores, window, spares, variant"),
     ],
 )
 def test_a_setting_that_the_file_does_not_allow_is_refused_whole(service, change, text):

@@ -197,10 +197,22 @@ def test_the_hang_limit_follows_the_slowest_batch_but_not_below_its_floor():
     stage.load_all()
     stage.finish(1, seconds=3.0)
     stage.arrive("c", 1)
-    stage.tick(29.9)
+    stage.tick(7.5)  # what was due before
+    stage.tick(22.4)
     assert stage.killed == [0]
     stage.tick(0.2)
     assert stage.killed == [0, 1]  # 10 * 3 s
+
+
+def test_a_stage_that_was_held_up_itself_kills_nobody_for_it():
+    stage = Simulated(hang_s=5.0)
+    stage.arrive("a", 1)
+    stage.tick(60.0)
+    assert stage.killed == []
+    stage.tick(4.9)
+    assert stage.killed == []
+    stage.tick(0.2)
+    assert stage.killed == [0]
 
 
 def test_changing_back_before_the_new_variant_is_ready_costs_nothing():
