@@ -46,7 +46,7 @@ class Lengths:
 
 
 FULL = Lengths(6_000_000, (0.55, 0.95), 2)
-QUICK = Lengths(300_000, (0.3, 0.9), 1)
+QUICK = Lengths(150_000, (0.3, 0.9), 1)
 
 
 @dataclass(frozen=True, slots=True)

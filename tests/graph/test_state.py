@@ -60,6 +60,7 @@ def test_after_branches_that_meet_again_there_is_every_event():
 
 
 def test_it_is_drawn():
-    drawn = draw(parse_pipeline(stages("a: {SERVED, state: {ttl: 10 min}}", "b: {SERVED, FIELDS}", "c: {SERVED, state: {key: x, ttl: 90 s, max_bytes: 100}}"), "f"))
+    text = stages("a: {SERVED, state: {ttl: 10 min}}", "b: {SERVED, FIELDS}", "c: {SERVED, state: {key: x, ttl: 90 s, max_bytes: 100}}")
+    drawn = draw(parse_pipeline(text, "f"))
     assert "│    state      per the event's key; anew after 10 min without an event; up to\n│               1048576 bytes\n" in drawn
     assert "│    state      per key x; anew after 90 s without an event; up to 100 bytes\n" in drawn

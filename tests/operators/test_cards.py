@@ -1,3 +1,4 @@
+import itertools
 import json
 from collections import defaultdict
 
@@ -54,7 +55,7 @@ def test_the_payments_are_those_of_the_seed_in_order_and_hold_what_is_looked_for
     made = payments(7, 5000)
     assert made == payments(7, 5000) != payments(8, 5000)
     assert len(made) == 5000
-    assert all(before.at_ms <= after.at_ms for before, after in zip(made, made[1:], strict=False))
+    assert all(before.at_ms <= after.at_ms for before, after in itertools.pairwise(made))
     by_card = defaultdict(list)
     for payment in made:
         by_card[payment.card].append(payment)
