@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 
 from operators import http_inference
 from operators.extensions import Extensions
@@ -17,6 +20,7 @@ from operators.server import EXTENSIONS, VERSION
 from operators.serving import Serving, SettingError
 
 BODY_BYTES_MAX = 1 << 16
+IDLE_S = 60.0
 
 
 def build(extensions: Extensions) -> web.Application:
@@ -38,6 +42,17 @@ def build(extensions: Extensions) -> web.Application:
         ]
     )
     return app
+
+
+def runner(app: web.Application, idle_s: float = IDLE_S) -> web.AppRunner:
+    """idle_s: a connection on which no request's head was completed for that long is closed."""
+    server_logger.addFilter(_is_our_failure)
+    return web.AppRunner(app, access_log=None, keepalive_timeout=idle_s)
+
+
+def _is_our_failure(record: logging.LogRecord) -> bool:
+    """Bytes that are no HTTP, and requests broken off, are their sender's: whoever sends many must not fill the log with tracebacks."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError | ConnectionError)
 
 
 class Control:
@@ -72,7 +87,7 @@ class Control:
         hosted = self._hosted(request)
         try:
             wanted = json.loads(await request.text())
-        except ValueError as error:
+        except (ValueError, LookupError, RecursionError) as error:  # LookupError: a charset that nobody knows
             raise _refused(web.HTTPBadRequest, f"the body is not JSON: {error}") from error
         if not isinstance(wanted, dict):
             raise _refused(web.HTTPBadRequest, 'the body is not an object; send for example {"replicas": 2}')

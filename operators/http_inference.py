@@ -17,6 +17,7 @@ from operators.protocol.json_tensors import BodyError, read_request, write_respo
 from operators.refusal import Fault, Refused
 
 BODY_BYTES_MAX = 64 << 20  # as gRPC's messages
+BODIES_BYTES_MAX = 256 << 20  # of all requests for inference that are being read or answered
 SMALL_BYTES_MAX = 1 << 16  # of what is not inference
 BODY_TIMEOUT_S = 30.0
 HEADER = "Inference-Header-Content-Length"
@@ -54,9 +55,24 @@ def routes(extensions: Extensions) -> list[web.RouteDef]:
 class HttpInference:
     def __init__(self, extensions: Extensions) -> None:
         self._extensions = extensions
+        self._bodies_bytes = 0
 
     async def infer(self, request: web.Request) -> web.Response:
-        body = await _body(request, BODY_BYTES_MAX)
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._bodies_bytes + size > BODIES_BYTES_MAX:
+                raise Refused(Fault.BUSY, f"all requests together hold {self._bodies_bytes} bytes; try again later")
+            self._bodies_bytes += size
+            held += size
+
+        try:
+            return await self._infer(request, await _body(request, BODY_BYTES_MAX, hold))
+        finally:
+            self._bodies_bytes -= held
+
+    async def _infer(self, request: web.Request, body: bytearray) -> web.Response:
         try:
             message = read_request(body, _json_bytes(request), request.match_info["model"], request.match_info.get("version", ""))
             del body
@@ -122,24 +138,26 @@ def _refusing(call: Handler) -> Handler:
     return handled
 
 
-async def _body(request: web.Request, most: int) -> bytes:
-    """Unpacked where it came compressed; at most so many bytes, within a time that a client that means it needs not."""
+async def _body(request: web.Request, most: int, hold: Callable[[int], None] = lambda size: None) -> bytearray:
+    """Unpacked where it came compressed; at most so many bytes, within a time that a client that means it needs not.
+
+    hold: is told of each part's bytes, and may refuse them.
+    """
     if request.content_length is not None and request.content_length > most:
         raise Refused(Fault.INVALID, f"the body has {request.content_length} bytes; at most {most} are taken")
-    parts: list[bytes] = []
-    size = 0
+    body = bytearray()  # grows in place, and leaves no holes when it goes
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for part in request.content.iter_any():
-                parts.append(part)
-                size += len(part)
-                if size > most:
+                hold(len(part))
+                body += part
+                if len(body) > most:
                     raise Refused(Fault.INVALID, f"the body is too large; at most {most} bytes are taken")
     except TimeoutError as error:
         raise Refused(Fault.INVALID, f"the body was not there within {BODY_TIMEOUT_S:.0f} s") from error
     except (web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError) as error:
         raise Refused(Fault.INVALID, f"the body cannot be read: {error}") from error
-    return b"".join(parts)
+    return body
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from operators.actions import Answer
 from operators.hosted import HostedStage
 from operators.protocol import inference_pb2 as pb
 from operators.protocol.rows import decode, encode
-from operators.refusal import Fault, Refused
+from operators.refusal import WORD_MAX, Fault, Refused, shown
 from operators.requests import Request, RequestError
 from operators.serving import Serving
 from operators.shared_memory import SharedMemory
@@ -101,7 +101,7 @@ class Inference:
         outputs, contents = [], []
         for wanted in message.outputs:
             if wanted.name not in made:
-                raise Refused(Fault.INVALID, f"there is no output {wanted.name!r}; there are {', '.join(made)}")
+                raise Refused(Fault.INVALID, f"there is no output {shown(wanted.name)}; there are {', '.join(made)}")
             if "classification" in wanted.parameters:
                 raise Refused(Fault.INVALID, "outputs are rows of bytes; there are no classes to sort")
             tensor, content = made[wanted.name]
@@ -127,10 +127,10 @@ def hosted_stage(serving: Serving, name: str, version: str = "") -> HostedStage:
     """The stage of that name, in that version if one is named; Refused when it is not here."""
     hosted = serving.stages.get(name)
     if hosted is None:
-        raise Refused(Fault.NOT_FOUND, f"no stage {name!r} here; pipeline {serving.pipeline.name} has {', '.join(serving.stages)}")
+        raise Refused(Fault.NOT_FOUND, f"no stage {shown(name)} here; pipeline {serving.pipeline.name} has {', '.join(serving.stages)}")
     serves = hosted.stage.setting.variant.version
     if version and version != serves:
-        raise Refused(Fault.NOT_FOUND, f"stage {name} serves version {serves}, not {version}")
+        raise Refused(Fault.NOT_FOUND, f"stage {name} serves version {serves}, not {version[:WORD_MAX]}")
     return hosted
 
 

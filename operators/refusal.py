@@ -26,9 +26,19 @@ class Fault(Enum):
         return self.value[1]
 
 
+TEXT_MAX = 1000  # characters; gRPC carries an error's text in a header, and clients take 8 KiB of those
+WORD_MAX = 80
+
+
 class Refused(Exception):
     """The call gets an error and nothing else; the text is for its sender."""
 
     def __init__(self, fault: Fault, text: str) -> None:
-        super().__init__(text)
+        super().__init__(text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX - 3]}...")
         self.fault = fault
+
+
+def shown(word: object) -> str:
+    """What a client sent, as an error's text repeats it: quoted, and never more than a few words of it."""
+    text = ascii(word[: WORD_MAX + 1] if isinstance(word, str | bytes | list) else word)
+    return text if len(text) <= WORD_MAX else f"{text[: WORD_MAX - 3]}..."

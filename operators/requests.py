@@ -14,7 +14,11 @@ from operators.protocol import inference_pb2 as pb
 from operators.protocol import rows as bytes_rows
 from operators.protocol.rows import RowsError, RowTable
 from operators.queue import Run
+from operators.refusal import shown
 from operators.wire import AnswerFrame
+
+ROWS_MAX = 65_536  # of one request; what a row costs beside its bytes is then bounded, too
+ID_MAX = 1024  # characters; every answer repeats it
 
 Outputs = list[tuple[str, str, int, bytes | memoryview]]  # name, type, length, content
 
@@ -72,18 +76,22 @@ class Control:
 def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_deadline_s: float) -> Request:
     """offset_s: the service's clock less Unix time."""
     names = [tensor.name for tensor in message.inputs]
+    if len(message.id) > ID_MAX:
+        raise RequestError(f"the id has {len(message.id)} characters; use at most {ID_MAX}")
     if "rows" not in names:
-        raise RequestError(f"inputs are {names or 'missing'}; send a BYTES tensor named 'rows'")
+        raise RequestError(f"inputs are {shown(names) if names else 'missing'}; send a BYTES tensor named 'rows'")
     raws = _contents(message)
     rows = names.index("rows")
     count = _count(message.inputs[rows], "BYTES", None)
+    if count > ROWS_MAX:
+        raise RequestError(f"input 'rows' has {count} rows; send at most {ROWS_MAX} in a request")
     table = _table("rows", raws[rows], count)
     deadlines, keep, floors, ids = None, None, None, None
     for tensor, raw in zip(message.inputs, raws, strict=True):
         if tensor.name == "deadline_ms":
             deadlines = _vector(tensor, raw, "INT64", "<i8", count) * 1e-3 + offset_s
         elif tensor.name == "keep":
-            keep = _vector(tensor, raw, "BOOL", "?", count)
+            keep = _vector(tensor, raw, "BOOL", "u1", count) != 0  # a byte other than 0 and 1 is no bool to numpy, and breaks its indexing
         elif tensor.name == "min_accuracy":
             floors = _vector(tensor, raw, "FP32", "<f4", count)
             floors = floors if (floors > 0).any() else None
@@ -123,10 +131,10 @@ def _typed(tensor: pb.ModelInferRequest.InferInputTensor) -> bytes:
 
 def _count(tensor: pb.ModelInferRequest.InferInputTensor, datatype: str, count: int | None) -> int:
     if tensor.datatype != datatype:
-        raise RequestError(f"input '{tensor.name}' is {tensor.datatype or 'untyped'}; send {datatype}")
+        raise RequestError(f"input '{tensor.name}' is {tensor.datatype[:20] or 'untyped'}; send {datatype}")
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 1:
-        raise RequestError(f"input '{tensor.name}' has shape {shape}; send [rows], at least one")
+        raise RequestError(f"input '{tensor.name}' has shape {shown(shape)}; send [rows], at least one")
     if count is not None and shape[0] != count:
         raise RequestError(f"input '{tensor.name}' has {shape[0]} values for {count} rows; send one per row")
     return shape[0]

@@ -127,7 +127,7 @@ async def _drain(serving: Serving, calls: server.InferenceServer) -> None:
 async def _listen_http(extensions: Extensions, settings: ServeSettings, stack: contextlib.AsyncExitStack) -> int | None:
     if settings.http_port is None:
         return None
-    runner = web.AppRunner(control.build(extensions), access_log=None)
+    runner = control.runner(control.build(extensions))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

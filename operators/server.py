@@ -20,7 +20,7 @@ from operators.inference import hosted_stage
 from operators.model_config import PLATFORM, metadata
 from operators.protocol import calls
 from operators.protocol import inference_pb2 as pb
-from operators.refusal import Refused
+from operators.refusal import Refused, shown
 from operators.requests import Request, RequestError
 from operators.serving import Serving
 
@@ -33,6 +33,8 @@ OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 2000),  # proxies ping every 10 s to notice a service that hangs
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_time_ms", 30_000),  # a peer that is gone without a word is noticed
+    ("grpc.keepalive_timeout_ms", 20_000),
 ]
 VERSION = "0.1.0"
 EXTENSIONS = (
@@ -44,6 +46,7 @@ EXTENSIONS = (
     "model_repository(unload_dependents)",
     "system_shared_memory",
 )
+OUTBOX_BYTES_MAX = 8 << 20  # answers that a stream's client has not taken; its requests wait meanwhile
 COUNTERS = ("received", "in_flight", "waiting")
 
 
@@ -112,6 +115,7 @@ class InferenceServer:
             if stream.stopped:
                 return
             hosted = self._serving.stages.get(message.model_name)
+            await stream.room()
             if hosted is None:
                 stream.refuse(message.id, self._no_stage(message.model_name))
                 continue
@@ -137,7 +141,7 @@ class InferenceServer:
             hosted.telemetry.proxy(parameters["proxy"].string_param, counters, self._loop.time())
 
     def _no_stage(self, name: str) -> str:
-        return f"no stage {name!r} here; pipeline {self._serving.pipeline.name} has {', '.join(self._serving.stages)}"
+        return f"no stage {shown(name)} here; pipeline {self._serving.pipeline.name} has {', '.join(self._serving.stages)}"
 
 
 class _Stream:
@@ -149,6 +153,8 @@ class _Stream:
         self._serving = serving
         self._context = context
         self._outbox: deque[bytes] = deque()
+        self._outbox_bytes = 0
+        self._taken = asyncio.Event()
         self._news = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -159,12 +165,19 @@ class _Stream:
 
     def refuse(self, request_id: str, text: str) -> None:
         message = pb.ModelStreamInferResponse(error_message=text)
-        message.infer_response.id = request_id
+        message.infer_response.id = request_id[: requests.ID_MAX]
         self._say(message.SerializeToString())
 
     def _say(self, message: bytes) -> None:
         self._outbox.append(message)
+        self._outbox_bytes += len(message)
         self._news.set()
+
+    async def room(self) -> None:
+        """Waits until the client has taken enough of its answers to be worth another request."""
+        while self._outbox_bytes > OUTBOX_BYTES_MAX:
+            self._taken.clear()
+            await self._taken.wait()
 
     def stop_reading(self) -> None:
         self.stopped = True
@@ -180,13 +193,18 @@ class _Stream:
             while True:
                 self._news.clear()
                 while self._outbox:
-                    await self._context.write(self._outbox.popleft())
+                    message = self._outbox.popleft()
+                    await self._context.write(message)
+                    self._outbox_bytes -= len(message)
+                    self._taken.set()
                 if (reader.done() or self.stopped) and not self.waiting and not self._outbox:
                     break
                 if not self._outbox:
                     await self._news.wait()
             if reader.done():
                 reader.result()
+        except grpc.aio.InternalError as error:  # a write failed: the client is gone, and grpc, too, shall write no more
+            raise asyncio.CancelledError from error
         finally:
             self._ended.set()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from operators.protocol import inference_pb2 as pb
 
+Call = Callable[[Any, Any], Awaitable[Any]]
 SERVICE = "inference.GRPCInferenceService"
 UNARY = {
     "ServerLive": (pb.ServerLiveRequest, pb.ServerLiveResponse),
@@ -41,11 +43,7 @@ STREAM = "ModelStreamInfer"
 def handler(implementation: Any) -> grpc.GenericRpcHandler:
     """Serves the methods of `implementation` that are named like the calls."""
     handlers = _unary(implementation, UNARY)
-    handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
-        getattr(implementation, STREAM),
-        request_deserializer=pb.ModelInferRequest.FromString,
-        response_serializer=None,  # answers come serialised
-    )
+    handlers[STREAM] = grpc.stream_stream_rpc_method_handler(_reading_all(getattr(implementation, STREAM), pb.ModelInferRequest))
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
 
@@ -57,12 +55,46 @@ def extension_handler(implementation: Any) -> grpc.GenericRpcHandler:
 def _unary(implementation: Any, calls: Mapping[str, tuple[Any, Any]]) -> dict[str, grpc.RpcMethodHandler]:
     return {
         name: grpc.unary_unary_rpc_method_handler(
-            getattr(implementation, name),
-            request_deserializer=request.FromString,
+            _reading(getattr(implementation, name), request),
             response_serializer=response.SerializeToString,
         )
         for name, (request, response) in calls.items()
     }
+
+
+def _reading(call: Call, kind: Any) -> Call:
+    """The call, with its message read here: grpc itself would say UNKNOWN of bytes that are no message, and log them as a failure of ours."""
+
+    async def read(content: bytes, context: Any) -> Any:
+        try:
+            message = kind.FromString(content)
+        except DecodeError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.DESCRIPTOR.name}: {error}")
+        return await call(message, context)
+
+    return read
+
+
+def _reading_all(call: Call, kind: Any) -> Call:
+    """The same for a stream of messages; answers come serialised."""
+
+    async def read(contents: AsyncIterator[bytes], context: Any) -> None:
+        wrong: list[DecodeError] = []
+
+        async def messages() -> AsyncIterator[Any]:
+            async for content in contents:
+                try:
+                    message = kind.FromString(content)
+                except DecodeError as error:
+                    wrong.append(error)
+                    return
+                yield message
+
+        await call(messages(), context)
+        if wrong:  # what came before it has been answered
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.DESCRIPTOR.name}: {wrong[0]}")
+
+    return read
 
 
 class Stub:

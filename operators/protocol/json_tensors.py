@@ -17,6 +17,7 @@ import numpy as np
 from operators.protocol import inference_pb2 as pb
 from operators.protocol.rows import decode, encode
 
+DIMENSIONS_MAX = 16
 JSON_BYTES_MAX = 4 << 20  # parsing holds up every other caller: about 10 ms a MiB
 DTYPES = {
     "BOOL": "?",
@@ -40,7 +41,7 @@ class BodyError(ValueError):
     """The body is not what the protocol says; the text names the place."""
 
 
-def read_request(body: bytes, json_bytes: int | None, model: str, version: str = "") -> pb.ModelInferRequest:
+def read_request(body: bytes | bytearray, json_bytes: int | None, model: str, version: str = "") -> pb.ModelInferRequest:
     """json_bytes: what Inference-Header-Content-Length says, None without it. Raises nothing but BodyError, whatever the body holds."""
     head, rest = _parts(body, json_bytes)
     message = pb.ModelInferRequest(model_name=model, model_version=version)
@@ -85,7 +86,7 @@ def write_response(response: pb.ModelInferResponse, request: pb.ModelInferReques
     return (b"".join([text, *binary]), len(text)) if binary else (text, None)
 
 
-def _parts(body: bytes, json_bytes: int | None) -> tuple[dict[str, Any], bytes]:
+def _parts(body: bytes | bytearray, json_bytes: int | None) -> tuple[dict[str, Any], bytes | bytearray]:
     length = len(body) if json_bytes is None else json_bytes
     if not 0 <= length <= len(body):
         raise BodyError(f"Inference-Header-Content-Length is {length}, but the body has {len(body)} bytes")
@@ -107,8 +108,8 @@ def _read_input(message: pb.ModelInferRequest, described: Mapping[str, Any], bin
     where = f"input {tensor.name!r}"
     tensor.datatype = _of(described, "datatype", str, None, where)
     shape = _of(described, "shape", list, None, where)
-    if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
-        raise BodyError(f"{where} has shape {str(shape)[:100]}; use whole numbers from 0")
+    if len(shape) > DIMENSIONS_MAX or not all(type(size) is int and 0 <= size < 2**31 for size in shape):
+        raise BodyError(f"{where} has shape {str(shape)[:100]}; use whole numbers from 0, at most {DIMENSIONS_MAX}")
     tensor.shape.extend(shape)
     _parameters(tensor.parameters, described, where)
     if "shared_memory_region" in tensor.parameters:

@@ -147,6 +147,10 @@ class Stream:
 
     def send(self, message: pb.ModelInferRequest) -> None:
         self.sent[message.id] = message.inputs[0].shape[0]
+        self.put(message)
+
+    def put(self, message: pb.ModelInferRequest) -> None:
+        """Sends it without counting on answers."""
         self._requests.put(message)
 
     def outstanding(self) -> int:
