@@ -27,7 +27,11 @@ ELSEWHERE = {
     "compare": ("autoscaler.planner.cli", "Compare where policies come to rest over a range of rates."),
     "profile": ("operators.profile_cli", "Measure a pipeline's stages on this machine, for the planner."),
     "train": ("operators.train_cli", "Train the example models into the model repository."),
+    "forecast": ("autoscaler.forecast.cli", "Train the forecasters of the load."),
     "operator": ("operators.cli", "Serve a pipeline's operators, and what belongs to that."),
+    "update": ("operators.update_cli", "Let another version of a stage's model take over while it serves."),
+    "rollback": ("operators.update_cli", "End an update, or bring back the version before."),
+    "versions": ("operators.update_cli", "List a stage's versions, and which of them serve."),
     "conformance": ("operators.conformance_cli", "Say what an Open Inference Protocol endpoint gets wrong."),
     "autoscaler": ("autoscaler.cli", "Run the autoscaler sidecar."),
 }
@@ -36,7 +40,8 @@ ELSEWHERE = {
 PATIENCE_MS = 10_000
 """How long a command waits for brokers that do not answer."""
 SHORT_HELP = 120
-ORDER = ("run", "check", "profile", "plan", "compare", "train", "operator", "conformance", "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
+ORDER = ("run", "check", "profile", "plan", "compare", "train", "forecast", "operator", "update", "rollback", "versions", "conformance", "autoscaler",
+         "start", "stop", "produce", "consume", "dead-letters")
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_show_locals": False, "rich_markup_mode": None}
 

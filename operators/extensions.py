@@ -17,6 +17,7 @@ from operators.repository_api import RepositoryControl
 from operators.serving import Serving
 from operators.shared_memory import SharedMemory
 from operators.statistics import statistics
+from operators.updates import Updates
 
 Call = Callable[..., Awaitable[Any]]
 
@@ -28,7 +29,8 @@ class Extensions:
         self.serving = serving
         self.memory = SharedMemory(control)
         self.inference = Inference(serving, self.memory)
-        self.repository = RepositoryControl(serving, self.inference, control)
+        self.updates = Updates(serving)
+        self.repository = RepositoryControl(serving, self.inference, self.updates, control)
 
     def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
         """Of one stage, or of all without a name."""

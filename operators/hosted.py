@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import ceil
@@ -17,6 +17,7 @@ from typing import Any
 from autoscaler.graph import pipeline as graph
 from operators import wire
 from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
+from operators.labels import Labels
 from operators.lanes import Lanes, LaneSetting
 from operators.operator import Variant
 from operators.processors import Processors
@@ -49,7 +50,7 @@ class HostedStage:
         self.problem: str | None = None
         """Why the last replica could not be loaded; None once one could."""
         self.changed = asyncio.Event()
-        """Set whenever a replica became ready or died."""
+        """Set whenever a replica became ready or died, or a lane went."""
         self.replicas = Replicas(self, processors)
         self.held_rows = 0
         self.held_bytes = 0
@@ -59,6 +60,13 @@ class HostedStage:
         """A new version is taking over, or on trial."""
         self.deaths: dict[tuple[str, str], int] = {}
         """Of replicas that had a part in it, by variant and version."""
+        self.failed: dict[tuple[str, str], str] = {}
+        """Why a replica could not be loaded, likewise."""
+        self.labels = Labels()
+        self.updates: Counter[str] = Counter()
+        """Those that are over, by how they ended."""
+        self.copies: Counter[str] = Counter()
+        """Rows that a shadow answered, of updates that are over: agreed, differed."""
         self._warmth = Warmth()
         self._warming: dict[int, tuple[Mapping[str, Any], deque[tuple[int, bytes]]]] = {}
         self._repository = repository
@@ -66,6 +74,7 @@ class HostedStage:
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._loading: set[int] = set()
+        self._lanes = len(stage.lanes)
         self._control_due = 0.0
         self._control = Control(stage.setting.window, 1, 0)
 
@@ -201,16 +210,18 @@ class HostedStage:
         self._apply(self.stage.replica_done(number, result, now), now)
 
     def replica_died(self, number: int, cause: Cause, detail: str) -> None:
-        if number in self._loading:
+        variant, is_loading = self.stage.lane_of(number).variant, number in self._loading
+        if is_loading:
             self._loading.discard(number)
             self.problem = detail
         if self._warming.pop(number, None) is not None:
             self._warmth.forget()
-        self.telemetry.tally.replica_restarts += 1
         if cause in (Cause.CRASH, Cause.HUNG):
-            variant = self.stage.lane_of(number).variant
             key = variant.name, variant.version
             self.deaths[key] = self.deaths.get(key, 0) + 1
+            if is_loading:
+                self.failed[key] = detail
+        self.telemetry.tally.replica_restarts += 1
         now = self._loop.time()
         self._apply(self.stage.replica_died(number, now, cause, detail), now)
         self.changed.set()
@@ -239,8 +250,10 @@ class HostedStage:
                     self.replicas.kill(number)
                 case Resize(number, cores):
                     self.replicas.resize(number, cores)
-        if self.stage.draining and self.stage.idle:
+        lanes = len(self.stage.lanes)
+        if lanes < self._lanes or (self.stage.draining and self.stage.idle):
             self.changed.set()
+        self._lanes = lanes
 
     def _sent(self, number: int, batch: Batch) -> None:
         lane = self.stage.lane_of(number)
@@ -257,6 +270,8 @@ class HostedStage:
             request.owner.answered(request, answer)
             return
         self.telemetry.answer(answer, now)
+        if self.updating and request.ids is not None:
+            self.labels.answered(request, answer)
         if answer.result is not None and not answer.reasons and self._warmth.wants(now):
             self._warmth.take(request.encoded(answer.run), len(answer.run), now)
         self._let_go(request, len(answer.run))

@@ -8,6 +8,7 @@ The same form as `Stage`, `(event, now) -> actions`, so the service runs either;
     leaving lanes go once every wanted lane is open: in that one step they take no further row, hand over those that wait, finish what runs
             and stop. So a new version is loaded beside the old one, takes all rows at once, and the old one drains
     shadow  a lane that takes no row, only copies of rows that the caller gives it
+    linger  a leaving lane stays for `linger_s` after the last row that met its version at another stage, and takes only such rows
 
 A lane that loses its last replica hands its waiting rows to the open ones. Rows that a replica died of stay in their lane, whose
 quarantine knows them; a leaving lane waits for them.
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.actions import Action, Cause, Result, Setting, Wake
-from operators.mix import Floors, Mix, Placed, Way
+from operators.mix import NOTHING, Asks, Mix, Placed, Way
 from operators.operator import Variant
 from operators.queue import Run, runs_of
 from operators.service_time import ServiceTime
@@ -56,6 +57,8 @@ class Lane:
     leaving: bool = False
     proven: bool = False
     """All its replicas were ready once."""
+    left_at: float | None = None
+    """Since when it takes no rows but those that ask for its version."""
 
     @property
     def stage(self) -> Stage:
@@ -67,16 +70,17 @@ class Lane:
 
 
 class Lanes:
-    """floors: minimum accuracies of a request's rows. share: of a row's time that the stage may use."""
+    """asks: what a request's rows ask for. share: of a row's time that the stage may use. linger_s: 0 where no other stage has this model."""
 
-    def __init__(self, settings: Sequence[LaneSetting], make: Make, floors: Floors = lambda request: None, share: float = 1.0) -> None:
+    def __init__(self, settings: Sequence[LaneSetting], make: Make, asks: Asks = NOTHING, share: float = 1.0, linger_s: float = 0.0) -> None:
         self.lanes: list[Lane] = []
-        self.mix = Mix(floors, share)
+        self.mix = Mix(asks, share)
         self.draining = False
         self.shadowed = 0
         """Copies that a shadow lane took, and below those that it had no room for."""
         self.unshadowed = 0
         self._make = make
+        self._linger_s = linger_s
         self._number = count()
         self._of: dict[int, Lane] = {}
         self._only: Stage | None = None
@@ -186,7 +190,8 @@ class Lanes:
     def tick(self, now: float) -> list[Action]:
         if self._only is not None:
             return self._only.tick(now)
-        return self._saved(now) + [action for lane in self.lanes for action in lane.stage.tick(now)] + self._wakes(now)
+        actions = self._saved(now) + [action for lane in self.lanes for action in lane.stage.tick(now)]
+        return actions + (self._settle(now) if any(lane.leaving for lane in self.lanes) else self._wakes(now))
 
     def change(self, settings: Sequence[LaneSetting], now: float) -> list[Action]:
         """New lanes, at least one with a share that is no shadow. Those that are there already go on in their new setting; nothing in
@@ -201,7 +206,7 @@ class Lanes:
                 actions += self._add(wanted).stage.start(now)
                 continue
             here.remove(lane)
-            lane.leaving, lane.share, lane.shadow = False, wanted.share, wanted.shadow
+            lane.leaving, lane.left_at, lane.share, lane.shadow = False, None, wanted.share, wanted.shadow
             setting = replace(wanted.setting, variant=lane.variant)
             if setting != lane.stage.setting:
                 actions += lane.stage.change(setting, now)
@@ -232,8 +237,11 @@ class Lanes:
         over = all(lane.proven or not lane.stage.setting.replicas for lane in self.wanted)
         self._open(over)
         stranded = [run for lane in self.lanes if not self._serves(lane) for run in lane.stage.evict()] if len(self.lanes) > 1 else []
+        for lane in self.lanes:
+            if over and lane.leaving and lane.left_at is None:
+                lane.left_at = now
         actions = self._adopted(self.mix.place(stranded, now), now)
-        for lane in [lane for lane in self.lanes if over and lane.leaving and lane.stage.idle]:
+        for lane in [lane for lane in self.lanes if lane.left_at is not None and lane.stage.idle and now >= self._stays_until(lane)]:
             actions += lane.stage.change(replace(lane.stage.setting, replicas=0), now)
             self.lanes.remove(lane)
             self._of = {number: of for number, of in self._of.items() if of is not lane}
@@ -242,7 +250,11 @@ class Lanes:
 
     def _serves(self, lane: Lane) -> bool:
         """Its waiting rows are in the right place."""
-        return lane.shadow or lane.way in self.mix.ways
+        return lane.shadow or lane.way in self.mix.ways or (lane.way in self.mix.lingering and lane.left_at is not None)
+
+    def _stays_until(self, lane: Lane) -> float:
+        assert lane.left_at is not None
+        return lane.left_at if lane.shadow or not self._linger_s else max(lane.left_at, lane.way.asked_at) + self._linger_s
 
     def _open(self, over: bool = False) -> None:
         """Says to the mix which lanes take rows. over: leaving lanes do not any more."""
@@ -258,7 +270,8 @@ class Lanes:
         if not sum(weights.values()):
             weights |= {lane.way: share for lane, share in zip(ready or serving, _shares(ready or serving), strict=True)}
         total = sum(weights.values())
-        self.mix.open({way: weight / total for way, weight in weights.items()})
+        lingering = [lane.way for lane in self.lanes if over and self._linger_s and lane.leaving and not lane.shadow and lane.stage.ready]
+        self.mix.open({way: weight / total for way, weight in weights.items()}, lingering)
 
     # rows
 
@@ -270,8 +283,9 @@ class Lanes:
         return [action for way, runs in placed.items() for action in way.stage.adopt(runs, now)]
 
     def _wakes(self, now: float) -> list[Action]:
-        due = (self.mix.rescue_at(way, now) for way in self.mix.ways)
-        return [Wake(at) for at in due if at is not None]
+        due = [self.mix.rescue_at(way, now) for way in self.mix.ways]
+        due += [self._stays_until(lane) for lane in self.lanes if lane.left_at is not None]
+        return [Wake(at) for at in due if at is not None and at > now]
 
 
 def _shares(lanes: Iterable[Lane]) -> list[float]:

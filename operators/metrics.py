@@ -12,11 +12,13 @@ from prometheus_client.registry import Collector
 
 from operators.actions import Cause
 from operators.hosted import HostedStage
+from operators.rollout import ENDS
 from operators.serving import Serving
-from operators.telemetry import LEAST_MS, RATIO, Histogram
+from operators.telemetry import LEAST_MS, RATIO, Histogram, Tally
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0)
 LABELS = ["pipeline", "stage"]
+VERSION = ["variant", "version"]
 
 
 class StageMetrics(Collector):
@@ -28,6 +30,7 @@ class StageMetrics(Collector):
         build.add_metric(["operator", _version()], 1)
         yield build
         yield from self._counters()
+        yield from self._versions()
         yield from self._gauges()
         for name, text in (
             ("queue", "Rows' wait for a replica"),
@@ -48,8 +51,7 @@ class StageMetrics(Collector):
         restarts = CounterMetricFamily("sluice_stage_replica_restarts", "Replicas that died, by why", labels=[*LABELS, "cause"])
         for hosted in self._stages():
             labels, tally = self._labels(hosted), hosted.telemetry.tally
-            outcomes = {"ok": tally.answered - tally.late, "late": tally.late, "failed": tally.failed, "expired": tally.expired}
-            for outcome, count in outcomes.items():
+            for outcome, count in _outcomes(tally).items():
                 rows.add_metric([*labels, outcome], count)
             for reason, count in tally.released.items():
                 batches.add_metric([*labels, reason], count)
@@ -58,6 +60,32 @@ class StageMetrics(Collector):
             for cause in Cause:
                 restarts.add_metric([*labels, cause], hosted.replicas.deaths[cause])
         yield from (rows, arrivals, batches, batch_rows, restarts)
+
+    def _versions(self) -> Iterator[Metric]:
+        """Rows by version of the last ones that served (telemetry keeps some), and what became of updates."""
+        rows = CounterMetricFamily("sluice_stage_version_rows", "Rows by version and what became of them", labels=[*LABELS, *VERSION, "outcome"])
+        share = GaugeMetricFamily("sluice_stage_version_share", "Share of the rows that a version is to have", labels=[*LABELS, *VERSION])
+        moved = CounterMetricFamily("sluice_stage_moved_rows", "Rows answered by a faster variant for their deadline's sake", labels=LABELS)
+        below = CounterMetricFamily("sluice_stage_below_accuracy_rows", "Rows for which no variant was accurate enough", labels=LABELS)
+        updates = CounterMetricFamily("sluice_stage_updates", "Updates by how they ended", labels=[*LABELS, "outcome"])
+        copies = CounterMetricFamily("sluice_stage_shadow_rows", "Copies by what became of them", labels=[*LABELS, "outcome"])
+        for hosted in self._stages():
+            labels, lanes = self._labels(hosted), hosted.stage
+            for served, ledger in list(hosted.telemetry.ledgers.items()):
+                for outcome, count in _outcomes(ledger.tally).items():
+                    rows.add_metric([*labels, *served, outcome], count)
+            shares = [lane for lane in lanes.settings if not lane.shadow]
+            for lane in shares:
+                whole = sum(lane.share for lane in shares) or 1.0
+                share.add_metric([*labels, lane.setting.variant.name, lane.setting.variant.version], lane.share / whole)
+            moved.add_metric(labels, lanes.mix.diverted)
+            below.add_metric(labels, lanes.mix.below)
+            for outcome in ENDS:
+                updates.add_metric([*labels, outcome.replace(" ", "_")], hosted.updates[outcome])
+            for outcome in ("agreed", "differed"):
+                copies.add_metric([*labels, outcome], hosted.copies[outcome])
+            copies.add_metric([*labels, "dropped"], lanes.unshadowed)
+        yield from (rows, share, moved, below, updates, copies)
 
     def _gauges(self) -> Iterator[Metric]:
         replicas = GaugeMetricFamily("sluice_stage_replicas", "Replicas by state", labels=[*LABELS, "state"])
@@ -92,6 +120,10 @@ class StageMetrics(Collector):
 
     def _labels(self, hosted: HostedStage) -> list[str]:
         return [self._serving.pipeline.name, hosted.spec.name]
+
+
+def _outcomes(tally: Tally) -> dict[str, int]:
+    return {"ok": tally.answered - tally.late, "late": tally.late, "failed": tally.failed, "expired": tally.expired}
 
 
 def buckets_of(histogram: Histogram) -> list[tuple[str, float]]:

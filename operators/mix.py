@@ -14,6 +14,8 @@ Accuracy    a row goes to ways with a[k] >= f[i], those with a share first; wher
             DEBT_MAX rows. Compared as 32-bit numbers, as which f travels.
 Deadline    a row with now + E > D goes to the most accurate other way with a >= f that has room for it before D. Where there is none it
             stays, and the stage does with it what its `on_late` says. Rows that must be kept are late already and stay.
+Version     a row that met a version at another stage of the same model goes to that version, whatever else, while it is there: at an open
+            way, or at a lingering one, which takes no other rows.
 
 O(ways) numpy work per request, O(ways^2) plain work; no Python work per row. With a single way nothing of this is done.
 Source: shares as in InfAdapter (EuroMLSys 2023), whose dispatcher draws ways by weighted round robin.
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -32,21 +35,40 @@ from operators.queue import Run
 from operators.stage import Stage
 
 DEBT_MAX = 1024.0
-Floors = Callable[[Any], NDArray[np.float32] | None]
-"""Of a request: the minimum accuracy of each of its rows, None when no row has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What the rows of a request ask for, None when none of them does.
+
+    floors  minimum accuracies, float32
+    pins    versions that they met, as bytes `variant:version`, empty = none
+    """
+
+    floors: Callable[[Any], NDArray[np.float32] | None] = lambda request: None
+    pins: Callable[[Any], NDArray[np.bytes_] | None] = lambda request: None
+
+
+NOTHING = Asks()
 
 
 @dataclass(slots=True, eq=False)
 class Way:
-    """weight: share of the rows, 0 = only those that others cannot take."""
+    """weight: share of the rows, 0 = only those that others cannot take. asked_at: when a row last came for its version."""
 
     stage: Stage
     weight: float = 0.0
     credit: float = 0.0
+    asked_at: float = -inf
 
     @property
     def accuracy(self) -> float:
         return self.stage.setting.variant.accuracy
+
+    @property
+    def pin(self) -> bytes:
+        variant = self.stage.setting.variant
+        return f"{variant.name}:{variant.version}".encode()
 
 
 Placed = dict[Way, list[Run]]
@@ -55,14 +77,15 @@ Placed = dict[Way, list[Run]]
 class Mix:
     """share: of a row's time that the stage may use, in (0, 1]."""
 
-    def __init__(self, floors: Floors, share: float = 1.0) -> None:
+    def __init__(self, asks: Asks = NOTHING, share: float = 1.0) -> None:
         self.diverted = 0
         """Rows that went to another way for their deadline's sake."""
         self.below = 0
         """Rows for which no way was accurate enough."""
-        self._floors = floors
+        self._floors, self._pins = asks.floors, asks.pins
         self._share = share
         self._ways: list[Way] = []
+        self.lingering: Sequence[Way] = ()
         self._accuracies = np.empty(0, np.float32)
         self._turn = 0
 
@@ -71,8 +94,9 @@ class Mix:
         """The most accurate first."""
         return self._ways
 
-    def open(self, weights: dict[Way, float]) -> None:
+    def open(self, weights: dict[Way, float], lingering: Sequence[Way] = ()) -> None:
         """From now on rows go to these ways, in one step; weights sum to 1. Credits of those that stay are kept."""
+        self.lingering = lingering
         for way in self._ways:
             if way not in weights:
                 way.credit = 0.0
@@ -85,7 +109,11 @@ class Mix:
         """Rows that arrive, by way."""
         placed: Placed = {}
         for run in runs:
-            for way, part in self._by_share(run):
+            if self._pins(run.request) is not None:
+                pinned, run = self._by_version(run, now)
+                for way, part in pinned:
+                    placed.setdefault(way, []).append(part)
+            for way, part in self._by_share(run) if len(run) else ():
                 for other, piece in self._in_time(way, part, placed, now):
                     placed.setdefault(other, []).append(piece)
         return placed
@@ -102,7 +130,7 @@ class Mix:
         if not any(other.stage.room(self._due_s(head) - now, now) for other in self._ways if other is not way):
             return {}
         placed: Placed = {}
-        for run in queue.withdraw(lambda run: 0 if run.keep else int(np.searchsorted(self._due(run), soon))):
+        for run in queue.withdraw(lambda run: 0 if run.keep or self._pins(run.request) is not None else int(np.searchsorted(self._due(run), soon))):
             for other, piece in self._elsewhere(way, run, placed, now):
                 if other is way:
                     queue.add(piece)
@@ -112,16 +140,33 @@ class Mix:
 
     def rescue_at(self, way: Way, now: float) -> float | None:
         """When `rescue` may have something to do, if nothing else happens before."""
-        head = way.stage.queue.first()
+        queue, stage = way.stage.queue, way.stage
+        head = queue.first()
         if head is None or head.keep or len(self._ways) < 2:
             return None
-        at = self._due_s(head) - way.stage.expected_s(min(len(way.stage.queue), way.stage.setting.batch) - 1, now)
+        at = self._due_s(head) - (stage.service_time.of(min(len(queue), stage.setting.batch)) or 0.0)
         return at if at > now else None
+
+    # versions
+
+    def _by_version(self, run: Run, now: float) -> tuple[list[tuple[Way, Run]], Run]:
+        """Rows that go to the version they met, and the rest."""
+        pins = self._pins(run.request)
+        assert pins is not None
+        met, found = pins[run.rows], []
+        free = np.ones(len(run), bool)
+        for way in (*self._ways, *self.lingering):
+            here = met == way.pin
+            if here.any():
+                way.asked_at = now
+                free &= ~here
+                found.append((way, chosen(run, np.flatnonzero(here))))
+        return found, chosen(run, np.flatnonzero(free))
 
     # shares and accuracy
 
     def _by_share(self, run: Run) -> list[tuple[Way, Run]]:
-        if len(self._ways) == 1 and self._floors(run.request) is None:
+        if len(self._ways) == 1:
             return [(self._ways[0], run)]
         rows = len(run)
         for way in self._ways:

@@ -29,6 +29,8 @@ def metadata(hosted: HostedStage) -> dict[str, Any]:
             {"name": "deadline_ms", "datatype": "INT64", "shape": [-1]},
             {"name": "min_accuracy", "datatype": "FP32", "shape": [-1]},
             {"name": "keep", "datatype": "BOOL", "shape": [-1]},
+            {"name": "event_id", "datatype": "BYTES", "shape": [-1]},
+            {"name": "version", "datatype": "BYTES", "shape": [-1]},
         ],
         "outputs": outputs,
     }

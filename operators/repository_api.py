@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from operators import repository as stored
 from operators.hosted import HostedStage
 from operators.inference import Inference, hosted_stage
-from operators.lanes import LaneSetting
 from operators.refusal import Fault, Refused
-from operators.serving import Serving, SettingError
+from operators.rollout import Phase, RolloutPlan
+from operators.serving import Serving
+from operators.updates import Updates
 
 PARAMETERS = ("variant", "version")
 IGNORED = ("unload_dependents",)
@@ -28,9 +28,10 @@ IGNORED = ("unload_dependents",)
 
 
 class RepositoryControl:
-    def __init__(self, serving: Serving, inference: Inference, allowed: bool) -> None:
+    def __init__(self, serving: Serving, inference: Inference, updates: Updates, allowed: bool) -> None:
         self._serving = serving
         self._inference = inference
+        self._updates = updates
         self._allowed = allowed
         self._turns = {name: asyncio.Lock() for name in serving.stages}
 
@@ -40,28 +41,18 @@ class RepositoryControl:
         return [entry for entry in entries if entry["state"] == "READY"] if ready else entries
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Returns once a replica of that version is ready; later calls for the same stage wait for their turn."""
-        hosted = self._controlled(name)
+        """Returns once that version has taken over and the old one has stopped; later calls for the same stage wait for their turn."""
+        hosted = self.controlled(name)
         wanted = _wanted(parameters)
         async with self._turns[name]:
-            before = hosted.stage.settings
-            hosted.problem = None
-            try:
-                chosen = self._serving.stored_version(name, **wanted)
-            except SettingError as error:
-                raise Refused(Fault.INVALID, str(error)) from error
-            setting = hosted.stage.setting
-            hosted.change([LaneSetting(replace(setting, variant=chosen, replicas=setting.replicas or 1))])
-            while not hosted.stage.settled:
-                if hosted.problem is not None:
-                    hosted.change(before)
-                    raise Refused(Fault.FAILED, f"stage {name}: {hosted.problem}")
-                hosted.changed.clear()
-                await hosted.changed.wait()
+            update = await self._updates.begin(hosted, RolloutPlan(), **wanted)
+            await update.ended.wait()
+            if update.rollout.phase is not Phase.DONE:
+                raise Refused(Fault.FAILED, f"stage {name}: {update.rollout.reason}")
 
     async def unload(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Returns once no replica is left to answer; what runs is answered first."""
-        hosted = self._controlled(name)
+        hosted = self.controlled(name)
         _wanted({key: value for key, value in parameters.items() if key not in PARAMETERS})
         async with self._turns[name]:
             self._serving.unload(name)
@@ -69,7 +60,8 @@ class RepositoryControl:
             while hosted.stage.in_flight:
                 await asyncio.sleep(UNLOAD_POLL_S)
 
-    def _controlled(self, name: str) -> HostedStage:
+    def controlled(self, name: str) -> HostedStage:
+        """The stage of that name, where callers may change which version serves; else Refused."""
         if not self._allowed:
             text = "load and unload are off: the service listens beyond this machine; start it with --remote-control to allow them"
             raise Refused(Fault.FORBIDDEN, text)

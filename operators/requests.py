@@ -20,6 +20,8 @@ from operators.wire import AnswerFrame
 ROWS_MAX = 65_536  # of one request; what a row costs beside its bytes is then bounded, too
 ID_MAX = 1024  # characters; every answer repeats it
 
+PIN_MAX = 256  # bytes; all rows take as much as the longest
+
 Outputs = list[tuple[str, str, int, bytes | memoryview]]  # name, type, length, content
 
 
@@ -35,9 +37,15 @@ class Owner(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """deadlines in seconds of the service's clock; `left` rows are still unanswered. floors: minimum accuracy per row, None = no row has one.
+    """deadlines in seconds of the service's clock; `left` rows are still unanswered.
 
-    ids: event ids of the rows. twin: hears the answers too. is_copy: of rows that another request asks for; its answers are compared, never returned.
+    What no row brings is None:
+    floors   minimum accuracies
+    ids      event ids
+    pins     versions that the rows met at other stages of the same model, as bytes `variant:version`
+
+    twin     hears the answers too
+    is_copy  of rows that another request asks for; its answers are compared, never returned
     """
 
     stage: str
@@ -49,6 +57,7 @@ class Request:
     left: int
     floors: NDArray[np.float32] | None = None
     ids: RowTable | None = None
+    pins: NDArray[np.bytes_] | None = None
     twin: Owner | None = None
     is_copy: bool = False
 
@@ -86,7 +95,7 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
     if count > ROWS_MAX:
         raise RequestError(f"input 'rows' has {count} rows; send at most {ROWS_MAX} in a request")
     table = _table("rows", raws[rows], count)
-    deadlines, keep, floors, ids = None, None, None, None
+    deadlines, keep, floors, ids, pins = None, None, None, None, None
     for tensor, raw in zip(message.inputs, raws, strict=True):
         if tensor.name == "deadline_ms":
             deadlines = _vector(tensor, raw, "INT64", "<i8", count) * 1e-3 + offset_s
@@ -98,9 +107,19 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
         elif tensor.name == "event_id":
             _count(tensor, "BYTES", count)
             ids = _table("event_id", raw, count)
+        elif tensor.name == "version":
+            _count(tensor, "BYTES", count)
+            pins = _pins(_table("version", raw, count).rows())
     if deadlines is None:
         deadlines = np.full(count, default_deadline_s)
-    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors, ids)
+    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors, ids, pins)
+
+
+def _pins(versions: list[bytes]) -> NDArray[np.bytes_]:
+    longest = max(map(len, versions))
+    if longest > PIN_MAX:
+        raise RequestError(f"input 'version' has {longest} bytes in a row; use variant:version, at most {PIN_MAX}")
+    return np.array(versions)
 
 
 def _table(name: str, raw: bytes, count: int) -> RowTable:

@@ -19,6 +19,7 @@ from operators.actions import Setting
 from operators.cores import EIGHTHS
 from operators.hosted import WINDOW_ROWS, HostedStage
 from operators.lanes import Lanes, LaneSetting
+from operators.mix import Asks
 from operators.operator import Variant
 from operators.processors import Processors
 from operators.stage import Stage
@@ -26,6 +27,8 @@ from operators.telemetry import StageTelemetry, setting_of
 
 WINDOW_MAX = 1 << 20
 SPARES_MAX = 16
+LINGER_SLOS = 2.0
+"""Where several stages have one model: an event takes no longer from one to the next, else it may meet another version there."""
 NUMBERS = ("replicas", "batch", "cores", "window", "spares")
 LANE_NUMBERS = ("replicas", "batch", "cores")
 
@@ -51,9 +54,11 @@ class Serving:
         self.stopping = False
 
     def _hosted(self, spec: graph.Stage, share: float) -> HostedStage:
-        setting = Setting(open_variant(spec, spec.variant), _initial(spec), spec.batch_max, spec.cores, WINDOW_ROWS, spec.replicas.spares)
+        setting = Setting(open_variant(spec, spec.variant), initial_replicas(spec), spec.batch_max, spec.cores, WINDOW_ROWS, spec.replicas.spares)
         make = partial(Stage, on_late=spec.on_late, deadline_share=share)
-        lanes = Lanes([LaneSetting(setting)], make, attrgetter("floors"), share)
+        twins = [other for other in self.pipeline.stages if other is not spec and other.operator == spec.operator]
+        linger_s = LINGER_SLOS * self.pipeline.slo_ms * 1e-3 if twins else 0.0
+        lanes = Lanes([LaneSetting(setting)], make, Asks(attrgetter("floors"), attrgetter("pins")), share, linger_s)
         telemetry = StageTelemetry(self.pipeline.name, spec.name, self.pipeline.slo_ms)
         return HostedStage(spec, lanes, telemetry, self.repository, self.processors)
 
@@ -171,7 +176,7 @@ class Serving:
         if hosted.model is None:
             if version not in (None, current.version):
                 raise SettingError(f"the operator of stage {spec.name} has no stored model, so its version is {current.version} always")
-            return current if current.name == name else open_variant(spec, name)
+            return current if current.name == name else open_variant(spec, name, current.version)
         try:
             found = stored.versions(self.repository, hosted.model, name)
         except stored.RepositoryError as error:
@@ -191,7 +196,7 @@ def open_variant(spec: graph.Stage, name: str | None, version: str = "") -> Vari
     return Variant(chosen.name, chosen.accuracy, chosen.options, version)
 
 
-def _initial(spec: graph.Stage) -> int:
+def initial_replicas(spec: graph.Stage) -> int:
     return min(max(spec.replicas.initial, spec.replicas.min), spec.replicas.max)
 
 

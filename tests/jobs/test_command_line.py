@@ -34,8 +34,8 @@ def options(command):
 
 def test_the_verbs_are_these():
     assert [" ".join(words) for words in ALL] == [
-        "run", "check", "profile", "plan", "compare", "train", "operator serve", "operator new", "operator try", "conformance", "autoscaler run",
-        "start", "stop", "produce", "consume", "dead-letters list", "dead-letters replay"]
+        "run", "check", "profile", "plan", "compare", "train", "forecast train", "operator serve", "operator new", "operator try", "update", "rollback",
+        "versions", "conformance", "autoscaler run", "start", "stop", "produce", "consume", "dead-letters list", "dead-letters replay"]
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)

@@ -1,11 +1,14 @@
 """A stage with scripted replicas, and a clock moved by hand."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from autoscaler.graph.pipeline import OnLate
 from operators.actions import Answer, Cause, Kill, Result, Send, Setting, Start, Status, Stop
+from operators.lanes import Lanes, LaneSetting
+from operators.mix import Asks
 from operators.operator import Variant
 from operators.stage import Stage
 
@@ -17,7 +20,10 @@ class Simulated:
     """Runs a stage without processes. `running` maps replicas to the rows they work on; `answers` (request, row) to status."""
 
     def __init__(self, replicas=1, batch=8, on_late=OnLate.ANSWER, rule=None, ready=True, **settings):
-        self.stage = Stage(Setting(FIRST, replicas=replicas, batch=batch), on_late, rule, **settings)
+        self._begin(Stage(Setting(FIRST, replicas=replicas, batch=batch), on_late, rule, **settings), ready)
+
+    def _begin(self, stage, ready):
+        self.stage = stage
         self.now = 0.0
         self.loading, self.idle, self.running, self.stopped, self.killed = {}, set(), {}, [], []
         self.answers, self.reasons, self.repeated = {}, {}, []
@@ -107,3 +113,26 @@ class Simulated:
             if status >= Status.FAILED:
                 self.reasons[key] = next(failed)
         assert next(failed, None) is None
+
+
+def lane(variant=FIRST, share=1.0, shadow=False, **setting):
+    return LaneSetting(Setting(variant, **{"batch": 8, **setting}), share, shadow)
+
+
+class SimulatedLanes(Simulated):
+    """floors, pins: minimum accuracies and versions met, by request."""
+
+    def __init__(self, *lanes, on_late=OnLate.ANSWER, rule=None, floors=None, pins=None, share=1.0, linger_s=0.0, ready=True):
+        make = partial(Stage, on_late=on_late, rule=rule, deadline_share=share)
+        known = {request: np.array(wanted, np.float32) for request, wanted in (floors or {}).items()}
+        self._begin(Lanes(lanes, make, Asks(known.get, (pins or {}).get), share, linger_s), ready)
+
+    def become(self, *lanes):
+        self.apply(self.stage.change(lanes, self.now))
+
+    def replicas_of(self, variant):
+        return sorted(number for number in [*self.loading, *self.idle, *self.running] if self.stage.lane_of(number).variant.name == variant.name)
+
+    def rows_at(self, variant):
+        """How many wait or run in the lane of that variant, in all its versions."""
+        return sum(lane.stage.queued + lane.stage.in_flight for lane in self.stage.lanes if lane.variant.name == variant.name)

@@ -91,9 +91,10 @@ class Service:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
         self.stub = Stub(self.channel)
 
-    def http(self, path: str, change: object = None) -> tuple[int, dict]:
+    def http(self, path: str, change: object = None, method: str = "PATCH") -> tuple[int, dict]:
+        """method: of a call that brings a body."""
         body = None if change is None else json.dumps(change).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", body, method="GET" if body is None else "PATCH")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", body, method="GET" if body is None else method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.loads(answer.read())

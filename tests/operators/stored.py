@@ -1,7 +1,7 @@
 """An operator with a stored model that needs no training: its answers end with the stored text, so they show the version."""
 
 from operators import repository
-from operators.operator import Operator
+from operators.operator import Operator, RowError
 
 MODEL = "words"
 
@@ -16,6 +16,8 @@ class Ending(Operator):
             raise ValueError("this version cannot be loaded")
 
     def infer(self, rows):
+        if self._ending == b"failing":
+            return [RowError("operator-error", "this version answers nothing")] * len(rows)
         return [row + self._ending for row in rows]
 
 
