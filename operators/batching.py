@@ -179,7 +179,8 @@ class ArrivalRate:
         self._at = now
 
     def at(self, now: float) -> float:
-        return self._decayed(now) / self.memory_s
+        rows = self._rows
+        return (rows * exp((self._at - now) / self.memory_s) if now > self._at else rows) / self.memory_s
 
     def _decayed(self, now: float) -> float:
         return self._rows * exp((self._at - now) / self.memory_s) if now > self._at else self._rows

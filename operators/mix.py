@@ -213,7 +213,7 @@ class Mix:
     # deadlines
 
     def _due(self, run: Run) -> NDArray[np.float64]:
-        return run.arrived + (run.deadlines - run.arrived) * self._share
+        return run.arrived + (np.asarray(run.deadlines) - run.arrived) * self._share
 
     def _due_s(self, run: Run) -> float:
         """Of its first row."""
@@ -269,4 +269,4 @@ def chosen(run: Run, positions: NDArray[np.intp]) -> Run:
     """The run's rows at ascending positions."""
     if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
         return run.part(int(positions[0]), int(positions[-1]) + 1)
-    return Run(run.request, run.rows[positions], run.deadlines[positions], run.arrived, run.keep, False, run.sequence)
+    return Run(run.request, run.rows[positions], np.asarray(run.deadlines)[positions], run.arrived, run.keep, False, run.sequence)

@@ -7,20 +7,25 @@ rows taken of it are always a prefix.
 
 Where the heap's first run holds n rows before the next run begins, that is one slice. Where runs interleave, the n-th least
 deadline t is found among the first n rows of every run that begins before t; each run then gives its rows < t, and rows = t in
-order of arrival until n are taken. O(n) numpy work per run touched, no Python work per row.
+order of arrival until n are taken. O(n) work per run touched, by slices: no Python call per row. Deadlines are a list in runs that came
+with at most SMALL rows and an array in longer ones: numpy takes a microsecond to begin with, in which a list is done.
 
 Times are float seconds of one clock, whichever it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+SMALL = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +34,7 @@ class Run:
 
     request    whatever the caller wants back
     rows       int32, indexes into the request
-    deadlines  float64 seconds, ascending, of the same length
+    deadlines  seconds, ascending, of the same length
     arrived    seconds
     keep       these rows must be answered even if late
     adjacent   rows is first, first + 1, ...: a range of the request's bytes
@@ -38,7 +43,7 @@ class Run:
 
     request: Any
     rows: NDArray[np.int32]
-    deadlines: NDArray[np.float64]
+    deadlines: Sequence[float] | NDArray[np.float64]
     arrived: float
     keep: bool = False
     adjacent: bool = True
@@ -53,35 +58,41 @@ class Run:
         rows, deadlines = self.rows[first:last], self.deadlines[first:last]
         return Run(self.request, rows, deadlines, self.arrived, self.keep, self.adjacent, self.sequence)
 
+    def earlier(self, than: float) -> int:
+        """How many of its rows have an earlier deadline."""
+        return bisect_left(self.deadlines, than)
 
-_FIRST = np.arange(64, dtype=np.int32)
-_FIRST.setflags(write=False)
 
-
-def _ascends(deadlines: NDArray[np.float64]) -> bool:
-    if len(deadlines) <= len(_FIRST):  # up to there a list is faster
-        plain = deadlines.tolist()
-        return plain == sorted(plain)
-    return bool((deadlines[1:] >= deadlines[:-1]).all())
+_ROWS = np.arange(SMALL, dtype=np.int32)
+_ROWS.setflags(write=False)
+_FIRST = [_ROWS[:count] for count in range(SMALL + 1)]
 
 
 def runs_of(request: Any, deadlines: NDArray[np.float64], arrived: float, keep: NDArray[np.bool_] | None = None) -> list[Run]:
     """The rows of a request as sorted runs: one, or two where only some rows must be kept."""
     count = len(deadlines)
-    rows = _FIRST[:count] if count <= len(_FIRST) else np.arange(count, dtype=np.int32)
-    adjacent = _ascends(deadlines)
+    if count == 1 and keep is None:
+        return [Run(request, _FIRST[1], deadlines.tolist(), arrived)]
+    times: Sequence[float] | NDArray[np.float64]
+    if count <= SMALL:
+        plain = deadlines.tolist()
+        rows, times = _FIRST[count], sorted(plain)
+        adjacent = plain == times
+    else:
+        rows, times = np.arange(count, dtype=np.int32), deadlines
+        adjacent = bool((deadlines[1:] >= deadlines[:-1]).all())
     if not adjacent:
         rows = np.argsort(deadlines, kind="stable").astype(np.int32)
-        deadlines = deadlines[rows]
-    run = Run(request, rows, deadlines, arrived, adjacent=adjacent)
+        times = times if count <= SMALL else deadlines[rows]
+    run = Run(request, rows, times, arrived, adjacent=adjacent)
     if keep is None or not keep.any():
         return [run]
     if keep.all():
         return [replace(run, keep=True)]
-    kept = keep[rows]
+    kept, times = keep[rows], np.asarray(times)
     return [
-        replace(run, rows=rows[kept], deadlines=deadlines[kept], keep=True, adjacent=False),
-        replace(run, rows=rows[~kept], deadlines=deadlines[~kept], adjacent=False),
+        replace(run, rows=rows[kept], deadlines=times[kept], keep=True, adjacent=False),
+        replace(run, rows=rows[~kept], deadlines=times[~kept], adjacent=False),
     ]
 
 
@@ -118,13 +129,19 @@ class EdfQueue:
     def take(self, n: int) -> list[Run]:
         """Removes the n most urgent rows, fewer when there are fewer."""
         taken: list[Run] = []
-        while n > 0 and self._heap:
-            run = self._pop()
-            count = min(n, len(run.rows))
-            if self._heap and (run.deadlines[count - 1], run.sequence) > self._heap[0][:2]:
-                taken += self._interleaved(run, n)
-                break
-            taken.append(self._split(run, count))
+        heap = self._heap
+        while n > 0 and heap:
+            run = heap[0][2]
+            count = len(run.rows)
+            if n < count:
+                count = n
+            if len(heap) > 1:
+                following = heap[1] if len(heap) == 2 or heap[1] < heap[2] else heap[2]
+                last = run.deadlines[count - 1]
+                if last > following[0] or (last == following[0] and run.sequence > following[1]):
+                    taken += self._interleaved(self._pop(), n)
+                    break
+            taken.append(self._prefix(run, count))
             n -= count
         return taken
 
@@ -133,18 +150,18 @@ class EdfQueue:
         gone: list[Run] = []
         kept: list[Run] = []
         while self._heap and self._heap[0][0] < before:
-            run = self._pop()
+            run = self._heap[0][2]
             if run.keep:
-                kept.append(run)
+                kept.append(self._pop())
             else:
-                gone.append(self._split(run, int(np.searchsorted(run.deadlines, before, "left"))))
+                gone.append(self._prefix(run, run.earlier(before)))
         for run in kept:
             self._push(run)
         return gone
 
     def ahead(self, deadline: float) -> int:
         """Rows whose deadline is not later."""
-        return sum(int(np.searchsorted(run.deadlines, deadline, "right")) for first, _, run in self._heap if first <= deadline)
+        return sum(bisect_right(run.deadlines, deadline) for first, _, run in self._heap if first <= deadline)
 
     def withdraw(self, cut: Callable[[Run], int]) -> list[Run]:
         """Removes the first `cut(run)` rows of every run."""
@@ -176,16 +193,28 @@ class EdfQueue:
             elif bound is not None and len(run) >= n:
                 bound = min(bound, run.deadlines[n - 1])
         n = min(n, rows)
-        last = np.partition(np.concatenate([run.deadlines[:n] for run in runs]), n - 1)[n - 1]
-        below = [int(np.searchsorted(run.deadlines, last, "left")) for run in runs]
+        last = _least([run.deadlines[:n] for run in runs], n)
+        below = [run.earlier(last) for run in runs]
         left = n - sum(below)
         counts = dict(zip((run.sequence for run in runs), below, strict=True))
         for run in sorted(runs, key=lambda run: run.sequence):
-            ties = int(np.searchsorted(run.deadlines, last, "right")) - counts[run.sequence]
+            ties = bisect_right(run.deadlines, last) - counts[run.sequence]
             counts[run.sequence] += min(ties, left)
             left -= min(ties, left)
         pieces = [self._split(run, counts[run.sequence]) for run in runs]
-        return [piece for piece in pieces if len(piece)]
+        return [piece for piece in pieces if len(piece.rows)]
+
+    def _prefix(self, run: Run, count: int) -> Run:
+        """The first `count` rows, at least one, of the first run of the heap, whose rest stays."""
+        heap = self._heap
+        self._rows -= count
+        rows, deadlines = run.rows, run.deadlines
+        if count == len(rows):
+            heappop(heap)
+            return run
+        run.rows, run.deadlines = rows[count:], deadlines[count:]
+        heapreplace(heap, (float(deadlines[count]), run.sequence, run))
+        return Run(run.request, rows[:count], deadlines[:count], run.arrived, run.keep, run.adjacent, run.sequence)
 
     def _split(self, run: Run, count: int) -> Run:
         """The first `count` rows of a popped run; the rest goes back."""
@@ -202,3 +231,10 @@ class EdfQueue:
         run = heappop(self._heap)[2]
         self._rows -= len(run.rows)
         return run
+
+
+def _least(parts: list[Sequence[float] | NDArray[np.float64]], n: int) -> float:
+    """The n-th least of all of them; at most n are of one part."""
+    if n <= SMALL:
+        return sorted(chain.from_iterable(parts))[n - 1]
+    return float(np.partition(np.concatenate(parts), n - 1)[n - 1])

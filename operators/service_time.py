@@ -12,32 +12,21 @@ seconds / mean rows with the weight PRIOR * mean rows^2, which decides alone whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 DECAY = 0.92  # about the last dozen batches of a size
 OUTLIER = 4.0
 PRIOR = 0.01
+_NONE = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-@dataclass(slots=True)
-class _Size:
-    """Batches of b rows, 2^k <= b < 2^(k+1): their decayed number, and sums of rows and seconds."""
-
-    weight: float = 0.0
-    rows: float = 0.0
-    seconds: float = 0.0
-
-    def observe(self, rows: int, seconds: float) -> None:
-        self.weight = DECAY * self.weight + 1
-        self.rows = DECAY * self.rows + rows
-        self.seconds = DECAY * self.seconds + seconds
+Sums = tuple[float, float, float, float, float]
+"""Of the batches of b rows, 2^k <= b < 2^(k+1): their decayed number, rows and seconds; rows^2 / number, rows * seconds / number."""
 
 
 class ServiceTime:
     """Of one variant at one number of cores; a new setting starts a new one."""
 
     def __init__(self) -> None:
-        self._sizes: dict[int, _Size] = {}
+        self._sizes: dict[int, Sums] = {}
         self.fixed_s: float | None = None
         self.per_row_s: float | None = None
         self.longest_s: float | None = None
@@ -46,13 +35,17 @@ class ServiceTime:
     def observe(self, rows: int, seconds: float) -> None:
         if self.longest_s is None or seconds > self.longest_s:
             self.longest_s = seconds
-        expected = self.of(rows)
-        if expected is not None and seconds > OUTLIER * expected > 0:
-            seconds = OUTLIER * expected
-        size = self._sizes.get(rows.bit_length())
-        if size is None:
-            size = self._sizes[rows.bit_length()] = _Size()
-        size.observe(rows, seconds)
+        fixed_s, per_row_s = self.fixed_s, self.per_row_s
+        if fixed_s is not None and per_row_s is not None:
+            most = OUTLIER * (fixed_s + per_row_s * rows)
+            if seconds > most > 0:
+                seconds = most
+        sizes, size = self._sizes, rows.bit_length()
+        number, size_rows, size_seconds, _, _ = sizes.get(size, _NONE)
+        number = DECAY * number + 1
+        size_rows = DECAY * size_rows + rows
+        size_seconds = DECAY * size_seconds + seconds
+        sizes[size] = (number, size_rows, size_seconds, size_rows * size_rows / number, size_rows * size_seconds / number)
         self._solve()
 
     def of(self, rows: float) -> float | None:
@@ -63,16 +56,17 @@ class ServiceTime:
 
     def _solve(self) -> None:
         weight = rows = seconds = squares = products = 0.0
-        for size in self._sizes.values():
-            weight += size.weight
-            rows += size.rows
-            seconds += size.seconds
-            squares += size.rows * size.rows / size.weight
-            products += size.rows * size.seconds / size.weight
+        for number, size_rows, size_seconds, size_squares, size_products in self._sizes.values():
+            weight += number
+            rows += size_rows
+            seconds += size_seconds
+            squares += size_squares
+            products += size_products
         rows, seconds = rows / weight, seconds / weight
-        variance = max(0.0, squares / weight - rows * rows)
+        square = rows * rows
+        variance = squares / weight - square
         covariance = products / weight - rows * seconds
         ratio, pull = seconds / rows, PRIOR * rows * rows
-        slope = (covariance + pull * ratio) / (variance + pull)
-        self.per_row_s = min(max(slope, 0.0), ratio)
-        self.fixed_s = seconds - self.per_row_s * rows
+        slope = (covariance + pull * ratio) / (variance + pull if variance > 0 else pull)
+        per_row_s = 0.0 if slope < 0 else slope if slope < ratio else ratio
+        self.per_row_s, self.fixed_s = per_row_s, seconds - per_row_s * rows

@@ -22,6 +22,7 @@ limit counts from then.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,6 +53,11 @@ BACK_OFF_MAX_S = 10.0
 
 _ALL_OK = np.zeros(4096, np.uint8)
 _ALL_OK.setflags(write=False)
+FEW = 64
+_FEW_OK = [_ALL_OK[:rows] for rows in range(FEW + 1)]
+
+_new: Any = tuple.__new__
+"""Of the named tuples that are made for every batch; their own is a Python function that only calls this one, at twice the time."""
 
 
 class _State(Enum):
@@ -60,7 +66,7 @@ class _State(Enum):
     BUSY = "busy"
 
 
-_IDLE = _State.IDLE  # asked for every replica at every event
+_IDLE, _BUSY = _State.IDLE, _State.BUSY  # asked for at every event
 
 
 @dataclass(slots=True)
@@ -99,11 +105,14 @@ class Stage:
         self._rule = rule or AdaptiveRule()
         self._share = deadline_share
         self._hang_s = hang_s
+        self._least_limit_s = min(hang_s, HANG_FLOOR_S)
         self._proven: Variant | None = None  # the last variant of which a replica became ready
         self._replicas: dict[int, _Replica] = {}
+        self._idle: list[int] = []  # numbers of idle replicas, ascending
         self._ready = 0
         self._number = number or count().__next__
         self._hang_at = inf  # no running batch is due for a kill before
+        self._hang_wake = Wake(inf)
         self._watched_from = -inf
         self._suspects: deque[Suspect] = deque()
         self._healthy_turn = True
@@ -213,7 +222,8 @@ class Stage:
                     if other.variant == replica.variant:
                         other.variant = found
             replica.variant = found
-        replica.state = _State.IDLE
+        replica.state = _IDLE
+        insort(self._idle, number)
         self._ready += 1
         if replica.variant == self.setting.variant:
             self._proven = replica.variant
@@ -223,12 +233,14 @@ class Stage:
         replica = self._replicas[number]
         batch = replica.batch
         assert batch is not None, f"replica {number} answered but runs nothing"
-        replica.state, replica.batch = _State.IDLE, None
+        replica.state, replica.batch = _IDLE, None
+        insort(self._idle, number)
         self._failures = 0
-        actions, late = self._answers(batch, result, replica.variant, now)
-        if replica.variant == self.setting.variant:
-            self.service_time.observe(batch.rows, now - batch.sent_at)
-        self._rule.observe(batch.rows, late)
+        variant, rows = replica.variant, batch.rows
+        actions, late = self._answers(batch, result, variant, now)
+        if variant is self.setting.variant or variant == self.setting.variant:
+            self.service_time.observe(rows, now - batch.sent_at)
+        self._rule.observe(rows, late)
         if replica.leaving:
             self._remove(replica)
             actions.append(Stop(number))
@@ -300,6 +312,8 @@ class Stage:
     def _remove(self, replica: _Replica) -> None:
         del self._replicas[replica.number]
         self._ready -= replica.state is not _State.STARTING
+        if replica.state is _IDLE:
+            self._idle.remove(replica.number)
 
     # rows
 
@@ -309,20 +323,21 @@ class Stage:
             self._expire(actions, now)
         if now >= self._hang_at:
             self._watch(actions, now)
-        if self._suspects or len(self.queue):
-            for replica in self._replicas.values():
-                if replica.state is not _IDLE or replica.leaving:
-                    continue
-                batch = self._next_batch(actions, now)
-                if batch is None:
-                    break  # the others would be told the same
-                replica.state, replica.batch = _State.BUSY, batch
-                limit_s = self._hang_limit_s
-                if now + limit_s < self._hang_at:
-                    self._hang_at = now + limit_s
-                actions.append(Send(replica.number, batch))
+        idle = self._idle
+        while idle and (len(self.queue) or self._suspects):
+            batch = self._next_batch(actions, now) if self._suspects else self._released(actions, now)
+            if batch is None:
+                break  # the others would be told the same
+            number = idle.pop(0)
+            replica = self._replicas[number]
+            replica.state, replica.batch = _BUSY, batch
+            if now + self._least_limit_s < self._hang_at:
+                self._hang_at = min(self._hang_at, now + self._hang_limit_s)
+            actions.append(_new(Send, (number, batch)))
         if self._hang_at < inf:
-            actions.append(Wake(self._hang_at))
+            if self._hang_wake.at != self._hang_at:
+                self._hang_wake = Wake(self._hang_at)
+            actions.append(self._hang_wake)
         return actions
 
     @property
@@ -346,8 +361,7 @@ class Stage:
                 self._hang_at = min(self._hang_at, due)
 
     def _next_batch(self, actions: list[Action], now: float) -> Batch | None:
-        if not self._suspects:
-            return self._released(actions, now)
+        """Of suspects and healthy rows."""
         if not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):
             return self._quarantined(now)
         batch = self._released(actions, now)
@@ -357,45 +371,45 @@ class Stage:
         return batch
 
     def _released(self, actions: list[Action], now: float) -> Batch | None:
-        if not len(self.queue):
+        queue, batch_max = self.queue, self.setting.batch
+        queued = len(queue)
+        if not queued:
             return None
-        release = self._decide(now)
-        if isinstance(release, Wait):
+        release: Release | Wait
+        if self.draining:
+            release = Release(min(queued, batch_max), Reason.FLUSH)
+        else:
+            view = (queue, batch_max, self._ready or 1, self.rate.at(now), self.service_time, self._share)
+            release = self._rule.decide(_new(View, view), now)
+        if type(release) is Wait:
             actions.append(Wake(release.until))
             return None
         if release.drop_before is not None:
-            actions += [self._expired(run, now) for run in self.queue.expired(release.drop_before)]
-        runs = self.queue.take(release.n)
+            actions += [self._expired(run, now) for run in queue.expired(release.drop_before)]
+        runs = queue.take(release.n)
         if not runs:
             return None
         rows = len(runs[0].rows) if len(runs) == 1 else sum(map(len, runs))
         return Batch(runs, rows, release.reason, now)
 
-    def _decide(self, now: float) -> Release | Wait:
-        batch_max = self.setting.batch
-        if self.draining:
-            return Release(min(len(self.queue), batch_max), Reason.FLUSH)
-        view = View(self.queue, batch_max, self._ready or 1, self.rate.at(now), self.service_time, self._share)
-        return self._rule.decide(view, now)
-
     def _answers(self, batch: Batch, result: Result, variant: Variant, now: float) -> tuple[list[Action], int]:
         answers: list[Action] = []
         first = all_late = 0
+        sent_at = batch.sent_at
         for part, run in enumerate(batch.runs):
             count = len(run.rows)
             last = first + count
             late, reasons = 0, []
-            status = _ALL_OK[:count] if result.failed is None and count <= len(_ALL_OK) else _status(result, first, last)
+            status = _FEW_OK[count] if count <= FEW and result.failed is None else _status(result, first, last)
             if run.deadlines[0] < now:
-                passed = int(np.searchsorted(run.deadlines, now, "left"))  # rows whose deadline has gone by
+                passed = run.earlier(now)  # rows whose deadline has gone by
                 status = status.copy()
                 status[:passed] |= status[:passed] == Status.OK  # LATE is 1
                 late = passed if result.failed is None else int(np.count_nonzero(status == Status.LATE))
             if result.reasons:
                 reasons = [result.reasons[at] for at in range(first, last) if at in result.reasons]
             all_late += late
-            waited = batch.sent_at - run.arrived
-            answers.append(Answer(run, status, late, len(reasons), waited, reasons, variant, result, part, first))
+            answers.append(_new(Answer, (run, status, late, len(reasons), sent_at - run.arrived, reasons, variant, result, part, first)))
             first = last
         return answers, all_late
 
@@ -443,7 +457,10 @@ class Stage:
 
 
 def _status(result: Result, first: int, last: int) -> NDArray[np.uint8]:
-    return np.zeros(last - first, np.uint8) if result.failed is None else result.failed[first:last]
+    if result.failed is not None:
+        return result.failed[first:last]
+    rows = last - first
+    return _ALL_OK[:rows] if rows <= len(_ALL_OK) else np.zeros(rows, np.uint8)
 
 
 def _halves(runs: list[Run], rows: int) -> tuple[list[Run], list[Run]]:
