@@ -20,11 +20,13 @@ from jobs.shape import Shape
 
 if TYPE_CHECKING:
     from jobs.broker import ClientSettings
+    from jobs.consumer import TopicReader
 
 ELSEWHERE = {
     "check": ("autoscaler.graph.cli", "Check a pipeline file and print its graph."),
     "plan": ("autoscaler.planner.cli", "Plan every stage for a rate."),
     "compare": ("autoscaler.planner.cli", "Compare where policies come to rest over a range of rates."),
+    "simulate": ("simulator.cli", "Simulate what policies would make of a load."),
     "profile": ("operators.profile_cli", "Measure a pipeline's stages on this machine, for the planner."),
     "train": ("operators.train_cli", "Train the example models into the model repository."),
     "forecast": ("autoscaler.forecast.cli", "Train the forecasters of the load."),
@@ -40,8 +42,8 @@ ELSEWHERE = {
 PATIENCE_MS = 10_000
 """How long a command waits for brokers that do not answer."""
 SHORT_HELP = 120
-ORDER = ("run", "check", "profile", "plan", "compare", "train", "forecast", "operator", "update", "rollback", "versions", "conformance", "autoscaler",
-         "start", "stop", "produce", "consume", "dead-letters")
+ORDER = ("run", "check", "profile", "plan", "compare", "simulate", "train", "forecast", "operator", "update", "rollback", "versions", "conformance",
+         "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_show_locals": False, "rich_markup_mode": None}
 
@@ -171,10 +173,10 @@ def consume(
     """Print the committed records of a topic with their headers."""
     from itertools import islice
 
-    from jobs.consumer import TopicReader, shown
+    from jobs.consumer import shown
 
     try:
-        with _failures(), TopicReader([topic], _client(bootstrap_servers, kafka_config), from_end=from_end) as reader:
+        with reading(topic, bootstrap_servers, kafka_config, from_end) as reader:
             for record in islice(reader.follow() if follow else reader.to_end(), limit):
                 print(shown(record), flush=follow)
     except KeyboardInterrupt:
@@ -333,6 +335,15 @@ def _settings(config: Path | None) -> ClientSettings:
         return read_settings(config)
     except SettingsError as error:
         _fail(error)
+
+
+@contextmanager
+def reading(topic: str, bootstrap_servers: str, kafka_config: Path | None, from_end: bool = False) -> Iterator[TopicReader]:
+    """The topic's records; a topic that is not there and brokers that do not answer are said on one line, with exit status 2."""
+    from jobs.consumer import TopicReader
+
+    with _failures(), TopicReader([topic], _client(bootstrap_servers, kafka_config), from_end=from_end) as reader:
+        yield reader
 
 
 def _client(bootstrap_servers: str, config: Path | None) -> dict[str, Any]:

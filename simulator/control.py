@@ -72,7 +72,7 @@ class Controller:
             self._seen.popleft()
         held_s = self._flow.cluster.held_s(now_s)  # with or without records, so that both round alike
         if self._records is not None:
-            self._record(now_s, arrived, held_s)
+            self._record(now_s, arrived, held_s, {name: int(stage.rate) for name, stage in stages.items()})
         if self._source.done(now_s) and self._flow.sink.events == self._source.events:
             self._loop.stop()
         else:
@@ -83,12 +83,12 @@ class Controller:
         units = sum(pool.ready_units() for pool in site.pools)
         busy = min(1.0, max(0.0, (busy_s - counted.busy_s) / units)) if units else 0.0
         arrived = site.arrived(now_s)
-        seen = StageState((), site.parallelism, float(arrived - counted.arrived), None, site.queued(now_s),
+        seen = StageState((), site.parallelism, float(arrived - counted.arrived), site.true_rate, site.queued(now_s),
                           site.from_source.backlog(now_s), busy, busy, (late - counted.late) / max(1, ended - counted.ended))
         self._counted[name] = _Counted(arrived, late, ended, busy_s)
         return seen
 
-    def _record(self, now_s: float, arrived: int, held_s: dict[str, float]) -> None:
+    def _record(self, now_s: float, arrived: int, held_s: dict[str, float], rows: dict[str, int]) -> None:
         assert self._records is not None
         held = {kind: total - self._held_s.get(kind, 0.0) for kind, total in held_s.items()}
         self._held_s = held_s
@@ -97,7 +97,8 @@ class Controller:
         before = self._used_s
         self._used_s = used_s
         self._records.seconds.append(Second(now_s, arrived, held, used_s - before, {name: site.queued(now_s) for name, site in sites},
-                                            {name: sum(pool.ready for pool in site.pools) for name, site in sites}))
+                                            {name: sum(pool.ready for pool in site.pools) for name, site in sites}, rows,
+                                            {name: sum(pool.throughput() for pool in site.pools) for name, site in sites}))
 
     # decisions
 
@@ -128,5 +129,5 @@ class Controller:
             site.change(target.shares, now_s)
             if target.parallelism is not None and target.parallelism != site.parallelism:
                 self._flow.acted(now_s, name, "parallelism", target.parallelism)
-                site.parallelism = target.parallelism
+                site.rescale(target.parallelism)
                 self._flow.stall(now_s + self._flow.stall_s)

@@ -23,11 +23,13 @@ from autoscaler.graph.pipeline import Incomplete
 from simulator.accuracy import Accuracies
 from simulator.chance import Purpose, uniform
 from simulator.loop import Loop, Priority
-from simulator.network import FanOut, Graph
+from simulator.network import Children, FanOut, Graph
 from simulator.outcome import Outcome
 from simulator.rows import CHILDREN, EVENT, Rows, Slots, elsewhere
 
 KEYS = 2.0**52
+CHILDREN_PLACE = 2_000_000
+"""Fan-outs among the places where rows choose a way, one behind the other."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,10 +81,13 @@ class Families:
         for slot in slots[totals == 0].tolist():
             self._on(slot, station, to, now_s)
         for children, kind in zip(born, after.kinds, strict=True):
-            if len(children) and self._at[kind.to] == join:
-                self.ended(children, Outcome.IN_TIME, to, now_s)
-            elif len(children):
-                to.arrive(self._at[kind.to], children, now_s)
+            for name, going in self._by_way(station, kind, children):
+                if name is None:
+                    to.end(going, Outcome.IN_TIME, now_s)
+                elif self._at[name] == join:
+                    self.ended(going, Outcome.IN_TIME, to, now_s)
+                else:
+                    to.arrive(self._at[name], going, now_s)
 
     def ended(self, slots: Slots, outcome: Outcome, to: Relatives, now_s: float) -> None:
         """Children that came to their join, or ended elsewhere; IN_TIME = answered."""
@@ -110,6 +115,13 @@ class Families:
     def left_behind(self) -> list[int]:
         """Slots of parents that went on as new rows."""
         return [slot for slot, family in self._families.items() if family.gone_on]
+
+    def _by_way(self, station: int, kind: Children, children: Slots) -> list[tuple[str | None, Slots]]:
+        ways = kind.branch.ways
+        if len(ways) == 1 or not len(children):
+            return [(ways[0][0], children)] if len(children) else []
+        chosen = kind.branch.chosen(uniform(self._seed, Purpose.WAYS, CHILDREN_PLACE + station, self._rows.values[EVENT, children]))
+        return [(name, children[chosen == way]) for way, (name, _) in enumerate(ways) if (chosen == way).any()]
 
     def _counts(self, station: int, kind: int, width: float, slots: Slots) -> NDArray[np.int64]:
         whole = int(width)

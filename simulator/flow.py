@@ -14,7 +14,7 @@ from simulator.cluster import Cluster
 from simulator.families import Families, Relatives
 from simulator.gpus import Gpus
 from simulator.loop import Loop
-from simulator.network import Branch, FanOut, Station
+from simulator.network import FanOut, Station
 from simulator.outcome import Outcome
 from simulator.pool import Outlet, World
 from simulator.records import Action, Records
@@ -52,7 +52,7 @@ class Flow:
         self._straight = [self._straight_on(station) for station in graph.stations]
 
     def _site(self, at: int, station: Station, scenario: Scenario) -> Site:
-        factors = Factors(scenario.truth, stream(self._seed, Purpose.SERVICE, at))
+        factors = Factors(scenario.truth.of(station.name), stream(self._seed, Purpose.SERVICE, at))
         outlet = Outlet(partial(self._answered, at), self._end, lambda now_s: None)
         return Site(self._world, station, factors, scenario.gathering, outlet)
 
@@ -70,7 +70,8 @@ class Flow:
     def split_source(self, events: Slots) -> list[tuple[Site, Slots]]:
         """Which of the events, by place in the array, begin at which site."""
         ways = self._graph.source.ways
-        chosen = _chosen(self._graph.source, uniform(self._seed, Purpose.WAYS, SOURCE_PLACE, events)) if len(ways) > 1 else np.zeros(len(events), int)
+        chance = uniform(self._seed, Purpose.WAYS, SOURCE_PLACE, events)
+        chosen = self._graph.source.chosen(chance) if len(ways) > 1 else np.zeros(len(events), int)
         return [(self.sites[str(name)], np.flatnonzero(chosen == way)) for way, (name, _) in enumerate(ways)]
 
     def stall(self, until_s: float) -> None:
@@ -82,13 +83,12 @@ class Flow:
 
     def unfinished(self, now_s: float) -> None:
         """The run ends: whatever is still somewhere is counted so."""
-        for site in self.sites.values():
-            site.coming.take(site.coming.here(float("inf")))
         self.sink.count()
         roots = self.rows.taken()
         roots = roots[self.rows.parent[roots] < 0]
         roots = roots[~np.isin(roots, self._families.left_behind())]
         if len(roots):
+            roots = roots[np.argsort(self.rows.values[EVENT, roots], kind="stable")]
             self.sink.end(roots, Outcome.UNFINISHED, now_s)
             self.sink.count()
 
@@ -97,23 +97,27 @@ class Flow:
         if self._records is not None:
             self._records.actions.append(Action(at_s, station, kind, amount))
 
-    def _straight_on(self, station: Station) -> Callable[[Slots, float], None] | None:
+    def _straight_on(self, station: Station) -> Callable[[list[Slots], float], None] | None:
         """Where all rows of a station go, when that is one place without a join: the common case, without asking again for every batch."""
         if isinstance(station.after, FanOut) or len(station.after.ways) > 1:
             return None
         to = station.after.ways[0][0]
         if to is None:
-            return lambda slots, now_s: self._end(slots, Outcome.IN_TIME, now_s)
+            return self._finished
         following = self._graph.station(to)
         return None if following.join or following.plain else self.sites[to].accept
 
-    def _answered(self, at: int, slots: Slots, variant: str, now_s: float) -> None:
-        self.rows.variants[at][slots] = self._variants[at][variant]
+    def _answered(self, at: int, parts: list[Slots], variant: str, now_s: float) -> None:
+        self.rows.answered(at, self._variants[at][variant], parts)
         straight = self._straight[at]
         if straight is not None:
-            straight(slots, now_s)
+            straight(parts, now_s)
         else:
-            self._on(at, slots, variant, now_s)
+            self._on(at, parts[0] if len(parts) == 1 else np.concatenate(parts), variant, now_s)
+
+    def _finished(self, parts: list[Slots], now_s: float) -> None:
+        for slots in parts:
+            self._end(slots, Outcome.IN_TIME, now_s)
 
     def _on(self, at: int, slots: Slots, variant: str, now_s: float) -> None:
         after = self._graph.stations[at].after
@@ -122,7 +126,7 @@ class Flow:
         elif len(after.ways) == 1:
             self._go(after.ways[0][0], slots, now_s)
         else:
-            chosen = _chosen(after, uniform(self._seed, Purpose.WAYS, at, self.rows.values[EVENT, slots]))
+            chosen = after.chosen(uniform(self._seed, Purpose.WAYS, at, self.rows.values[EVENT, slots]))
             for way, (to, _) in enumerate(after.ways):
                 taking = slots[chosen == way]
                 if len(taking):
@@ -148,7 +152,7 @@ class Flow:
         if station.plain:
             self._on(at, slots, "", now_s)
         else:
-            self.sites[station.name].accept(slots, now_s)
+            self.sites[station.name].accept([slots], now_s)
 
     def _end(self, slots: Slots, outcome: Outcome, now_s: float) -> None:
         if not self._fans_out:
@@ -159,9 +163,3 @@ class Flow:
             self._families.ended(slots[born], outcome, self._relatives, now_s)
         if not born.all():
             self.sink.end(slots[~born], outcome, max(now_s, self.stalled_until_s))
-
-
-def _chosen(branch: Branch, chance: Slots) -> Slots:
-    """Which way each takes, by index."""
-    bounds = np.cumsum([probability for _, probability in branch.ways])
-    return np.minimum(np.searchsorted(bounds, chance, side="right"), len(branch.ways) - 1)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.rows import COLUMNS, Rows, Slots
+from simulator.rows import Rows, Slots
 
 
 class Inbox(Protocol):
@@ -25,29 +25,29 @@ class Inbox(Protocol):
 
 
 class Handed:
-    """What earlier stages handed on. The times ascend."""
+    """What earlier stages handed on. The times ascend. count: rows there are."""
 
     def __init__(self) -> None:
+        self.count = 0
         self._parts: list[tuple[float, Slots]] = []
-        self._count = 0
 
     def add(self, slots: Slots, now_s: float) -> None:
         self._parts.append((now_s, slots))
-        self._count += len(slots)
+        self.count += len(slots)
 
     def first_s(self) -> float:
         return self._parts[0][0] if self._parts else inf
 
     def nth_s(self, n: int) -> float:
-        return self._parts[-1][0] if n <= self._count else inf  # not later than that, and that is not after now
+        return self._parts[-1][0] if n <= self.count else inf  # not later than that, and that is not after now
 
     def here(self, now_s: float) -> int:
-        return self._count
+        return self.count
 
     def take(self, count: int) -> Slots:
-        if count == self._count:
+        if count == self.count:
             taken = [slots for _, slots in self._parts]
-            self._parts, self._count = [], 0
+            self._parts, self.count = [], 0
         else:
             taken, left = [], count
             while left:
@@ -58,30 +58,32 @@ class Handed:
                 else:
                     self._parts.pop(0)
                 left -= len(taken[-1])
-            self._count -= count
+            self.count -= count
         return taken[0] if len(taken) == 1 else np.concatenate(taken)
 
 
 class Coming:
-    """Events of the source, known a second ahead; they take slots when they are sent on. taken: so far."""
+    """Events of the source, known a second ahead, with their slots. taken: so far."""
 
     def __init__(self, rows: Rows) -> None:
         self.taken = 0
         self._rows = rows
         self._times: list[float] = []
-        self._values: NDArray[np.float64] = np.zeros((COLUMNS, 0))  # (columns, events), by arrival
+        self._slots: Slots = np.zeros(0, np.int64)  # by arrival, like the times
         self._head = 0
 
     def add(self, values: NDArray[np.float64], arrived: NDArray[np.float64]) -> None:
         """values: (columns, events). By arrival; they may come before some that are here already."""
-        waiting = self._values[:, self._head :]
+        coming = self._rows.take(len(arrived))
+        self._rows.values[:, coming] = values
+        waiting = self._slots[self._head :]
         times = np.concatenate([self._times[self._head :], arrived])
-        values = np.concatenate([waiting, values], axis=1)
-        ahead = waiting.shape[1]
+        slots = np.concatenate([waiting, coming])
+        ahead = len(waiting)
         if ahead and len(arrived) and arrived[0] < times[ahead - 1]:
             order = np.argsort(times, kind="stable")
-            times, values = times[order], values[:, order]
-        self._times, self._values, self._head = times.tolist(), values, 0
+            times, slots = times[order], slots[order]
+        self._times, self._slots, self._head = times.tolist(), slots, 0
 
     def first_s(self) -> float:
         return self._times[self._head] if self._head < len(self._times) else inf
@@ -94,8 +96,7 @@ class Coming:
         return bisect_right(self._times, now_s, self._head) - self._head
 
     def take(self, count: int) -> Slots:
-        slots = self._rows.take(count)
-        self._rows.values[:, slots] = self._values[:, self._head : self._head + count]
+        slots = self._slots[self._head : self._head + count]
         self._head += count
         self.taken += count
         return slots

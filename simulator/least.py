@@ -25,5 +25,5 @@ def least_s(graph: Graph, problem: Problem, truth: Truth) -> float:
 def _after(after: Branch | FanOut, found: dict[str, float]) -> float:
     if isinstance(after, Branch):
         return min(0.0 if to is None else found[to] for to, probability in after.ways if probability > 0)
-    always = [found[kind.to] for kind in after.kinds if min([kind.width, *kind.by_variant.values()]) >= 1]
+    always = [_after(kind.branch, found) for kind in after.kinds if min([kind.width, *kind.by_variant.values()]) >= 1]
     return max(always, default=0.0)

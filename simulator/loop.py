@@ -43,8 +43,8 @@ class Loop:
 
     def at(self, time_s: float, priority: Priority, call: Call, what: Any = None) -> None:
         """`call(time_s, what)` at that time, which is not before now."""
-        self._sequence += 1
-        heappush(self._heap, (time_s, priority, self._sequence, call, what))
+        self._sequence = sequence = self._sequence + 1
+        heappush(self._heap, (time_s, priority, sequence, call, what))
 
     def stop(self) -> None:
         """No event after the one that is being worked on."""

@@ -2,7 +2,7 @@
 
     Branch    every row goes exactly one way, by probability; to None = the sink
     FanOut    a row becomes children, of each kind floor(w) of them and one more with probability w - floor(w), w by the row's variant.
-              A fork is a fan-out of one child of each kind
+              A fork is a fan-out of one child of each kind; children of one kind go one way each, as rows of a branch do
     join      a station where the children of a fan-out come together and go on as their parent: once all have ended, or at the horizon
 
 An event's outcome is its own: with children that meet nowhere it is answered with the last of them, and lost when one is.
@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autoscaler.graph.pipeline import SOURCE, Incomplete, OnLate
 from autoscaler.planner.model import GivenVariant, Problem
@@ -24,14 +27,24 @@ class Branch:
 
     ways: tuple[tuple[str | None, float], ...]
 
+    def chosen(self, chance: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Which way each takes, by index. chance: in [0, 1)."""
+        bounds = np.cumsum([probability for _, probability in self.ways])
+        return np.minimum(np.searchsorted(bounds, chance, side="right"), len(self.ways) - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """to: their station. width: children for a row, >= 0, on average; by_variant: of rows that this variant of the fan-out answered."""
+    """to: their station, or a branch where each goes its own way. width: children for a row, >= 0, on average; by_variant: of rows that this
+    variant of the fan-out answered."""
 
-    to: str
+    to: str | Branch
     width: float = 1.0
     by_variant: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def branch(self) -> Branch:
+        return self.to if isinstance(self.to, Branch) else to(self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class Station:
     rule      makes the batch rule of a replica pool
     share     part of a row's remaining time that this stage may use, in (0, 1]
     fifo      deadlines are ignored: rows are served in the order in which their events came to the source, as if each had its whole SLO then
+    drop_s    rows whose event came longer ago are dropped when a batch is taken (IPA's drop limit); None = none
     weight    of its accuracy in the event's
     given     accuracy by the variant of an earlier stage and its own
     """
@@ -70,6 +84,7 @@ class Station:
     fifo: bool = False
     weight: float = 1.0
     given: GivenVariant | None = None
+    drop_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ def graph_of(problem: Problem, make: Callable[[str], Station] = Station) -> Grap
             widths = {variant: term.factor * factor for variant, factor in term.by_variant.items()}
             after = to(later.name) if plain else FanOut((Children(later.name, term.factor, widths),))
         made = make(stage.name)
-        stations.append(Station(stage.name, after, None, False, made.rule, made.on_late, made.share, made.fifo, stage.weight, stage.accuracy_given))
+        stations.append(replace(made, name=stage.name, after=after, join=None, plain=False, weight=stage.weight, given=stage.accuracy_given))
     return Graph(tuple(stations), to(problem.stages[0].name))
 
 
@@ -138,15 +153,14 @@ def _with(station: Station, after: Branch) -> Station:
 
 
 def _check(name: str, after: Branch | FanOut, later: list[str]) -> None:
-    if isinstance(after, Branch):
-        targets = [to for to, _ in after.ways if to is not None]
-        total = sum(probability for _, probability in after.ways)
-        if not after.ways or abs(total - 1) > 1e-9 or any(probability < 0 for _, probability in after.ways):
-            raise ValueError(f"the ways on from {name} have probabilities {[p for _, p in after.ways]}; they must add up to 1")
-    else:
-        targets = [kind.to for kind in after.kinds]
-        if any(width < 0 for kind in after.kinds for width in (kind.width, *kind.by_variant.values())):
-            raise ValueError(f"a fan-out of {name} has a width below 0")
+    branches = [after] if isinstance(after, Branch) else [kind.branch for kind in after.kinds]
+    for branch in branches:
+        total = sum(probability for _, probability in branch.ways)
+        if not branch.ways or abs(total - 1) > 1e-9 or any(probability < 0 for _, probability in branch.ways):
+            raise ValueError(f"the ways on from {name} have probabilities {[p for _, p in branch.ways]}; they must add up to 1")
+    if isinstance(after, FanOut) and any(width < 0 for kind in after.kinds for width in (kind.width, *kind.by_variant.values())):
+        raise ValueError(f"a fan-out of {name} has a width below 0")
+    targets = [to for branch in branches for to, _ in branch.ways if to is not None]
     for target in targets:
         if target not in later:
             raise ValueError(f"rows of {name} go to {target}, which is not a station after it")

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-import numpy as np
-
 from autoscaler.planner.model import Option, Share
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Pool as Seen
 from operators.actions import Action, Answer, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Wake
+from operators.batching import Rule
 from operators.operator import Variant
 from operators.stage import Stage
 from simulator.cluster import Cluster
+from simulator.drop_older import DropOlder
 from simulator.gpus import Gpus
 from simulator.loop import Loop, Priority
 from simulator.network import Station
@@ -50,9 +50,9 @@ class World:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlet:
-    """Where a pool's rows go. answered(slots, variant, now), lost(slots, outcome, now), settled(now): a replica became ready or went."""
+    """Where a pool's rows go. answered(parts, variant, now), lost(slots, outcome, now), settled(now): a replica became ready or went."""
 
-    answered: Callable[[Slots, str, float], None]
+    answered: Callable[[list[Slots], str, float], None]
     lost: Callable[[Slots, Outcome, float], None]
     settled: Callable[[float], None]
 
@@ -82,7 +82,7 @@ class Pool:
         self._hint, self._hint_due_s = 1, 0.0
         self._busy_units = 0.0
         self._busy_at_s = 0.0
-        self.stage = Stage(Setting(_variant(option), 0, option.batch, option.units), station.on_late, station.rule(), station.share)
+        self.stage = Stage(Setting(_variant(option), 0, option.batch, option.units), station.on_late, _rule(station, world.slo_s), station.share)
 
     # what it is doing
 
@@ -117,6 +117,10 @@ class Pool:
 
     def ready_units(self) -> float:
         return sum(one.option.units for one in self._replicas.values() if one.ready)
+
+    def throughput(self) -> float:
+        """Rows/s that the ready replicas take, as their options say."""
+        return sum(one.option.throughput for one in self._replicas.values() if one.ready)
 
     # events
 
@@ -198,8 +202,11 @@ class Pool:
             request: Request = run.request
             slots, count = request.slots, len(run.rows)
             if count < len(slots):
-                first = run.rows[0]
-                slots = slots[first : first + count] if run.adjacent else slots[run.rows]
+                if run.adjacent:
+                    first = run.rows.item(0)
+                    slots = slots[first : first + count]
+                else:
+                    slots = slots[run.rows]
             proxy = request.proxy
             proxy.unanswered -= count
             seen += count
@@ -210,14 +217,15 @@ class Pool:
                 passed.append(slots)
                 by = variant.name
         if passed:
-            self._outlet.answered(passed[0] if len(passed) == 1 else np.concatenate(passed), by, now_s)
+            self._outlet.answered(passed, by, now_s)
         self.seen += seen
         if len(passed) < len(answers):
             self._lost(answers, now_s)
         if now_s >= self._hint_due_s:
             self._hint, self._hint_due_s = gathered(self.stage.rate.at(now_s)), now_s + CONTROL_S
+        hint = self._hint
         for proxy in proxies:
-            proxy.answered(self._hint, now_s)
+            proxy.answered(hint, now_s)
 
     def _lost(self, answers: list[Answer], now_s: float) -> None:
         for answer in answers:
@@ -256,9 +264,10 @@ class Pool:
         self._apply(self.stage.replica_done(one.number, DONE, now_s), now_s)
 
     def _busy(self, units: float, now_s: float) -> None:
-        self.used_s += self._busy_units * (now_s - self._busy_at_s)
+        if now_s > self._busy_at_s:
+            self.used_s += self._busy_units * (now_s - self._busy_at_s)
+            self._busy_at_s = now_s
         self._busy_units += units
-        self._busy_at_s = now_s
 
     def _tick(self, now_s: float, _: None) -> None:
         if now_s >= self._wake_s:
@@ -357,6 +366,10 @@ class Pool:
             tell(now_s, name, "resize", option.units - old.units)
         if option.batch != old.batch:
             tell(now_s, name, "batch", option.batch)
+
+
+def _rule(station: Station, slo_s: float) -> Rule:
+    return station.rule() if station.drop_s is None else DropOlder(station.rule(), slo_s - station.drop_s)
 
 
 def _key(option: Option) -> tuple[str, str]:

@@ -8,7 +8,8 @@
     else              when h rows wait, at the latest at t_1 + linger
     h                 ceil(rate * GATHER_S), at least 1, as of the last millisecond; told with every answer; the largest request at most
 
-While the job is rescaled (`stalled_until_s`) nothing is sent. Rows of the source and rows that other stages hand on are gathered by two
+While the job is rescaled nothing is sent. A subtask takes `row_s` of its own time for a row, so p subtasks send n rows at the earliest
+n * row_s / p after those before: the proxy's own capacity, p / row_s rows/s. Rows of the source and rows that other stages hand on are gathered by two
 proxies of the same stage, as by two subtasks.
 """
 
@@ -28,11 +29,15 @@ CONTROL_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """The connector's settings; the defaults are its own. linger_s = 0 with max_rows = 1: every row by itself."""
+    """The connector's settings; the defaults are its own. linger_s = 0 with max_rows = 1: every row by itself.
+
+    row_s: time of one subtask for one row, whose inverse is DS2's true processing rate; 0 = not known, and no limit
+    """
 
     max_rows: int = 512
     linger_s: float = 0.002
     window: int = 8192
+    row_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +58,8 @@ class Proxy:
         self.inbox = inbox
         self.unanswered = 0
         self.hint = settings.max_rows  # rows worth gathering; the service sets it
-        self.stalled_until_s = 0.0
+        self.subtasks = 1
+        self._not_before_s = 0.0
         self._loop = loop
         self._settings = settings
         self._deliver = deliver
@@ -73,6 +79,11 @@ class Proxy:
             self.hint = hint
             self.poll(now_s)
 
+    def more(self, count: int, now_s: float) -> None:
+        """Rows came, and `count` wait now. Where they do not fill a micro-batch, what is due by its first row stays due, and its timer runs."""
+        if not self.unanswered or self._timer_s == inf or count >= self.hint or count >= self._settings.max_rows:
+            self.poll(now_s)
+
     def poll(self, now_s: float) -> None:
         """Sends what is due and comes back when more will be."""
         if self._sending:
@@ -84,6 +95,8 @@ class Proxy:
             slots = self.inbox.take(min(self.inbox.here(now_s), room, self._settings.max_rows))
             self._left_s = now_s
             self.unanswered += len(slots)
+            if self._settings.row_s:
+                self._not_before_s = max(self._not_before_s, now_s + len(slots) * self._settings.row_s / self.subtasks)
             self._deliver(Request(slots, self), now_s)
             due_s = self._due_s(now_s)
         self._sending = False
@@ -92,7 +105,7 @@ class Proxy:
             self._loop.at(due_s, Priority.PROXY, self._timer)
 
     def stall(self, until_s: float) -> None:
-        self.stalled_until_s = until_s
+        self._not_before_s = max(self._not_before_s, until_s)
         self._loop.at(until_s, Priority.PROXY, self._timer)
 
     def _timer(self, now_s: float, _: None) -> None:
@@ -114,4 +127,4 @@ class Proxy:
             due_s = full_s if full_s < linger_s else linger_s
         else:
             due_s = first_s
-        return due_s if due_s > self.stalled_until_s else self.stalled_until_s
+        return due_s if due_s > self._not_before_s else self._not_before_s

@@ -49,7 +49,8 @@ class Action:
 @dataclass(frozen=True, slots=True)
 class Second:
     """at_s: its end. arrived: events that came to the source. held: units by kind, mean over the second, `cost` among them.
-    used: units in batches, mean. queued: rows that wait, by station. ready: replicas that serve, by station."""
+    used: units in batches, mean. queued: rows that wait, by station. ready: replicas that serve, by station. rows: that came, by station.
+    capacity: rows/s that the ready replicas take back to back by their options' throughput, by station."""
 
     at_s: float
     arrived: int
@@ -57,6 +58,8 @@ class Second:
     used: float
     queued: dict[str, int]
     ready: dict[str, int]
+    rows: dict[str, int] = field(default_factory=dict)
+    capacity: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@
 
 values    (columns, slots): a column is one piece of memory, which numpy indexes several times as fast as a row of few
 variants  (stages, slots) int8, index v of the variant that answered the row at that stage, -1 where none did; -2 - v where it answered a
-          relative: an ancestor before the fan-out, or a child
+          relative: an ancestor before the fan-out, or a child. Answers are noted by batch and written many at a time, when somebody looks
 parent    slot of the row that it was fanned out from, -1 for a source event
 """
 
@@ -35,7 +35,8 @@ class Rows:
     def __init__(self, stages: int, size: int = 1024) -> None:
         self.values = np.zeros((COLUMNS, size))
         self.deadline = self.values[DEADLINE]
-        self.variants = np.full((stages, size), -1, np.int8)
+        self._variants = np.full((stages, size), -1, np.int8)
+        self._answers: list[tuple[int, int, Slots]] = []
         self.parent = np.full(size, -1, np.int64)
         self._free = np.arange(size, dtype=np.int64)[::-1].copy()
         self._count = size
@@ -48,6 +49,22 @@ class Rows:
     def room(self) -> int:
         """Slots there are."""
         return self.values.shape[1]
+
+    @property
+    def variants(self) -> NDArray[np.int8]:
+        if self._answers:
+            noted: dict[tuple[int, int], list[Slots]] = {}
+            for stage, variant, slots in self._answers:
+                noted.setdefault((stage, variant), []).append(slots)
+            for (stage, variant), parts in noted.items():
+                self._variants[stage][np.concatenate(parts)] = variant
+            self._answers.clear()
+        return self._variants
+
+    def answered(self, stage: int, variant: int, parts: list[Slots]) -> None:
+        """At that stage, by the variant of that index."""
+        for slots in parts:
+            self._answers.append((stage, variant, slots))
 
     def take(self, count: int) -> Slots:
         """Slots of new rows, without a parent; their values are the caller's to set."""
@@ -73,7 +90,7 @@ class Rows:
         size = self.room
         self.values = np.concatenate([self.values, np.zeros((COLUMNS, size))], axis=1)
         self.deadline = self.values[DEADLINE]
-        self.variants = np.concatenate([self.variants, np.full((len(self.variants), size), -1, np.int8)], axis=1)
+        self._variants = np.concatenate([self._variants, np.full((len(self._variants), size), -1, np.int8)], axis=1)
         self.parent = np.concatenate([self.parent, np.full(size, -1, np.int64)])
         free = np.empty(2 * size, np.int64)
         free[: self._count] = self._free[: self._count]

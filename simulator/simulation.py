@@ -14,6 +14,8 @@ from simulator.scenario import Control, Failure, Scenario
 from simulator.source import Source
 from simulator.tally import Tally
 
+PARTS_TOLD = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -40,8 +42,9 @@ class Run:
     loop_events: int
 
 
-def simulate(scenario: Scenario, control: Control | None = None, seed: int = 0, records: bool = True, clock: Clock | None = None) -> Run:
-    """clock: wall seconds, for the time decisions take."""
+def simulate(scenario: Scenario, control: Control | None = None, seed: int = 0, records: bool = True, clock: Clock | None = None,
+             tell: Callable[[float], None] | None = None) -> Run:
+    """clock: wall seconds, for the time decisions take. tell: is told how much of the trace has passed, 0..1, a hundred times."""
     loop, kept = Loop(), Records() if records else None
     flow = Flow(scenario, loop, least_s(scenario.graph, scenario.problem, scenario.truth), kept, seed)
     flow.begin(scenario.initial)
@@ -52,6 +55,8 @@ def simulate(scenario: Scenario, control: Control | None = None, seed: int = 0, 
     duration_s = float(scenario.arrivals.trace.seconds)
     ends = _Ends(flow)
     loop.at(duration_s, Priority.HORIZON, ends.take)  # before telemetry, which may end the run
+    if tell is not None:
+        _Telling(loop, duration_s, tell).next(0.0, None)
     loop.run(duration_s + scenario.drain_s)
     flow.unfinished(loop.now_s)
     return Run(flow.sink.tally, kept, ends.held_s, ends.used_s, duration_s, loop.now_s, flow.actions, controller.decisions, controller.took_s,
@@ -69,6 +74,19 @@ class _Ends:
     def take(self, now_s: float, _: None) -> None:
         self.held_s = self._flow.cluster.held_s(now_s)
         self.used_s = sum(site.busy_s(now_s) for site in self._flow.sites.values())
+
+
+class _Telling:
+    """Events of its own, which change nothing for the others."""
+
+    def __init__(self, loop: Loop, duration_s: float, tell: Callable[[float], None]) -> None:
+        self._loop, self._duration_s, self._tell = loop, duration_s, tell
+
+    def next(self, now_s: float, _: None) -> None:
+        if self._duration_s > 0:
+            self._tell(now_s / self._duration_s)
+        if now_s < self._duration_s:
+            self._loop.at(min(now_s + self._duration_s / PARTS_TOLD, self._duration_s), Priority.TELEMETRY, self.next)
 
 
 def _failing(flow: Flow) -> Callable[[float, Failure], None]:

@@ -25,7 +25,7 @@ from simulator.truth import Factors
 
 
 class Site:
-    """pools: wanted ones and those that leave. coming, handed: the inboxes of its two proxies."""
+    """pools: wanted ones and those that leave. coming, handed: the inboxes of its two proxies. true_rate: rows/s of one of their subtasks."""
 
     def __init__(self, world: World, station: Station, factors: Factors, gathering: Gathering, outlet: Outlet) -> None:
         self.station = station
@@ -35,6 +35,7 @@ class Site:
         self.handed = Handed()
         self.from_source = Proxy(world.loop, self.coming, gathering, self._deliver)
         self.from_stages = Proxy(world.loop, self.handed, gathering, self._deliver)
+        self.true_rate = 1 / gathering.row_s if gathering.row_s else None
         self._handed = 0
         self._world = world
         self._factors = factors
@@ -49,11 +50,20 @@ class Site:
     def proxies(self) -> tuple[Proxy, Proxy]:
         return self.from_source, self.from_stages
 
-    def accept(self, slots: Slots, now_s: float) -> None:
+    def rescale(self, parallelism: int) -> None:
+        """Subtasks of its proxies."""
+        self.parallelism = parallelism
+        for proxy in self.proxies:
+            proxy.subtasks = parallelism
+
+    def accept(self, parts: list[Slots], now_s: float) -> None:
         """Rows that another station handed on."""
-        self._handed += len(slots)
-        self.handed.add(slots, now_s)
-        self.from_stages.poll(now_s)
+        handed = self.handed
+        before = handed.count
+        for slots in parts:
+            handed.add(slots, now_s)
+        self._handed += handed.count - before
+        self.from_stages.more(handed.count, now_s)
 
     def arrived(self, now_s: float) -> int:
         """Rows that came here so far, sent on or not."""

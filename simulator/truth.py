@@ -11,7 +11,7 @@ Planners get a fit to samples of l with other noise; `bias` multiplies l only he
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import log, sqrt
 
@@ -34,13 +34,19 @@ class Noise(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """latency_ms: the mean by stage, option and rows. cv: 0 = none. factors: of variants that share a GPU, by (own, other)."""
+    """latency_ms: the mean by stage, option and rows. cv: 0 = none; cvs: of stages that have their own. factors: of variants that share a
+    GPU, by (own, other)."""
 
     latency_ms: Surface
     cv: float = 0.0
     bias: float = 0.0
     noise: Noise = Noise.LOG_NORMAL
     factors: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    cvs: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, stage: str) -> Truth:
+        """With that stage's noise."""
+        return replace(self, cv=self.cvs.get(stage, self.cv))
 
     def mean_s(self, stage: str, option: Option, rows: int) -> float:
         return self.latency_ms(stage, option, rows) * (1 + self.bias) / 1000

@@ -24,7 +24,8 @@ from math import ceil
 from autoscaler.graph.draw import fan_outs_within
 from autoscaler.graph.pipeline import SOURCE, Objective, Pipeline, Stage, VariantSpec
 from autoscaler.graph.routes import choices, feeders
-from autoscaler.planner.model import CPU, Option, Problem, RateTerm, Sizing, StageModel
+from autoscaler.graph.shares import deadline_shares
+from autoscaler.planner.model import CPU, Option, Problem, RateTerm, Share, Sizing, StageModel
 from autoscaler.planner.model import Objective as Aim
 from autoscaler.planner.objectives import LeastCost, MostAccurate, Weighted
 from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile, Width
@@ -44,6 +45,8 @@ GRID_CELLS = 1000
 """Of the latency axis, at least; a cell is never longer than 1 ms."""
 MOST_SHARE = 0.9999
 """Of a stage's rows: no queue keeps all of them to a time."""
+SHARE_OF_BATCH = 0.5
+"""Of a stage's share of the SLO, for one batch of what a pipeline starts with."""
 
 
 class Unmeasured(ValueError):
@@ -89,6 +92,23 @@ def most_on_a_way(pipeline: Pipeline) -> int:
     for stage in reversed(pipeline.stages):
         ahead[stage.name] = (not stage.is_plain_join) + max(ahead[way.to] for way in choices(pipeline.stages, stage.name))
     return max(1, max(ahead[way.to] for way in choices(pipeline.stages, SOURCE)))
+
+
+def starting(pipeline: Pipeline, problem: Problem) -> dict[str, tuple[Share, ...]]:
+    """What the pipeline file starts with, of what the profile has measured: its variant, its cores, its initial replicas.
+
+    The batch is the largest that takes at most half of the stage's share of the SLO, as the reactive rule has it.
+    """
+    shares = deadline_shares(pipeline)
+    found = {}
+    for model in problem.stages:
+        stage = pipeline.stage(model.name)
+        own = [option for option in model.options if option.variant == stage.variant] or list(model.options)
+        nearest = min(abs(option.units - stage.cores) for option in own)
+        own = sorted((option for option in own if abs(option.units - stage.cores) == nearest), key=lambda option: option.batch)
+        short = [option for option in own if option.latency_ms <= problem.slo_ms * shares[stage.name] * SHARE_OF_BATCH]
+        found[model.name] = (Share(short[-1] if short else own[0], max(model.least, min(stage.replicas.initial, model.most))),)
+    return found
 
 
 def passing(stages: Sequence[Stage], name: str, taken: Mapping[str, float | None]) -> dict[str | None, float]:

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from autoscaler.graph.pipeline import Pipeline
 from autoscaler.graph.reader import read_pipeline
-from autoscaler.graph.shares import deadline_shares
 from autoscaler.planner.catalogue import problem as problem_of
+from autoscaler.planner.catalogue import starting
 from autoscaler.planner.compare import Row, pareto, settle, sweep
 from autoscaler.planner.explain import explain, refusal, text
 from autoscaler.planner.frontier import plan as best_plan
-from autoscaler.planner.model import Infeasible, Plan, Problem, Share
+from autoscaler.planner.model import Infeasible, Plan, Problem
 from autoscaler.planner.profile import profile_path, read_profile
 from autoscaler.policies.policy import Policy
 from autoscaler.policies.registry import POLICIES
@@ -28,7 +28,6 @@ from autoscaler.policies.registry import POLICIES
 POINTS = 8
 """Rates of a range that names no step."""
 MOST_RATES = 1000
-SHARE_OF_BATCH = 0.5
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="Pipeline file (YAML).", show_default=False)]
 ProfileFile = Annotated[Path | None, typer.Option("--profile", metavar="FILE", help="Measured profile; default the one beside the pipeline file.")]
@@ -112,23 +111,6 @@ def parse_rates(text: str) -> tuple[float, ...]:
     count = int((last - first) / step + 1e-9) + 1 if step else 1
     found = [first + number * step for number in range(count)]
     return (*found, last) if last - found[-1] > 1e-9 * last else tuple(found)
-
-
-def starting(pipeline: Pipeline, problem: Problem) -> dict[str, tuple[Share, ...]]:
-    """What the pipeline file starts with, of what the profile has measured: its variant, its cores, its initial replicas.
-
-    The batch is the largest that takes at most half of the stage's share of the SLO, as the reactive rule has it.
-    """
-    shares = deadline_shares(pipeline)
-    found = {}
-    for model in problem.stages:
-        stage = pipeline.stage(model.name)
-        own = [option for option in model.options if option.variant == stage.variant] or list(model.options)
-        nearest = min(abs(option.units - stage.cores) for option in own)
-        own = sorted((option for option in own if abs(option.units - stage.cores) == nearest), key=lambda option: option.batch)
-        short = [option for option in own if option.latency_ms <= problem.slo_ms * shares[stage.name] * SHARE_OF_BATCH]
-        found[model.name] = (Share(short[-1] if short else own[0], max(model.least, min(stage.replicas.initial, model.most))),)
-    return found
 
 
 def _read(file: Path, profile: Path | None, rate: float) -> tuple[Pipeline, Problem]:

@@ -7,11 +7,12 @@ from autoscaler.planner.model import Share
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Target
 from simulator.arrivals import Arrivals, Even
+from simulator.network import Station, chain
 from simulator.outcome import Outcome
 from simulator.scenario import Control, Failure
 from simulator.simulation import simulate
 from simulator.truth import Truth
-from tests.simulator.builders import Scripted, at, events_of, fixed, option, scenario
+from tests.simulator.builders import AT_ONCE, Scripted, at, events_of, fixed, option, scenario
 
 M, K = option("m"), option("k", accuracy=0.7)
 EVEN = Arrivals(Even([50.0] * 10), 5.0)
@@ -155,3 +156,10 @@ def test_sizes_side_by_side_may_all_grow_instead():
     policy = Scripted({1.0: {"a": (Share(large, 2, 0.8), Share(M, 1, 0.2))}, 6.0: {"a": (Share(large, 3),)}})
     run = simulate(scenario({"a": (Share(large, 2),)}, options={"a": (M,)}, arrivals=EVEN), Control(policy))
     assert [second.held["cpu"] for second in run.records.seconds[5:8]] == pytest.approx([9, 12, 12])
+
+
+def test_rows_over_the_drop_limit_are_given_up_when_a_batch_is_taken():
+    made = scenario({"a": (Share(option(), 1),)}, chain(Station("a", drop_s=0.05)), arrivals=at(*[0.1] * 5), truth=Truth(fixed(30.0)), gathering=AT_ONCE)
+    events = events_of(simulate(made))
+    assert events.outcome.tolist() == [Outcome.IN_TIME, Outcome.IN_TIME, *[Outcome.EXPIRED] * 3]  # taken at 0, 30 and 60 ms of age
+    assert events.finish_s.round(6).tolist() == [0.13, 0.16, 0.16, 0.16, 0.16]

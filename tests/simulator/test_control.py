@@ -5,6 +5,7 @@ import pytest
 from autoscaler.forecast.plain import Oracle, Persistence, WindowMax
 from autoscaler.planner.model import Share
 from simulator.arrivals import Arrivals, Delays, Even
+from simulator.proxy import Gathering
 from simulator.scenario import Control
 from simulator.simulation import simulate
 from simulator.truth import Truth
@@ -85,3 +86,9 @@ def test_decision_time_is_counted_apart():
 def test_rates_from_before_the_trace_are_known():
     states = seen(lambda policy: Control(policy, past=(5.0, 6.0)), interval_s=0.5).states
     assert [state.rates for state in states[:3]] == [(5.0, 6.0), (5.0, 6.0, 10.0), (5.0, 6.0, 10.0)]
+
+
+def test_the_true_rate_of_a_subtask_is_known_where_its_time_per_row_is():
+    states = seen(Control, gathering=Gathering(row_s=0.002)).states
+    assert states[-1].stages["a"].true_rate == pytest.approx(500.0)
+    assert seen(Control).states[-1].stages["a"].true_rate is None

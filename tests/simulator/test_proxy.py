@@ -112,3 +112,13 @@ def test_handed_rows_are_taken_in_order_across_their_parts():
 
 def test_the_service_gathers_by_the_same_constants():
     assert (GATHER_S, CONTROL_S) == (hosted.GATHER_S, hosted.CONTROL_S)
+
+
+def test_a_subtask_sends_no_more_than_its_own_time_allows():
+    settings = Gathering(max_rows=2, linger_s=0.0, row_s=0.01)
+    one, two = Bench(settings, [0.1] * 4), Bench(settings, [0.1] * 4)
+    two.proxy.subtasks = 2
+    for bench in (one, two):
+        bench.loop.run(1.0)
+    assert one.sent == [(0.1, 2), (0.12, 2)]  # 2 rows take 0.02 s
+    assert two.sent == [(0.1, 2), (0.11, 2)]  # of two subtasks, half
