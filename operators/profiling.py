@@ -28,10 +28,12 @@ from autoscaler.graph.pipeline import Pipeline, Stage
 from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile, Width
 from operators import wire
 from operators.actions import Cause
+from operators.operator import RowError
 from operators.protocol import rows as bytes_rows
 from operators.replicas import Replicas
 from operators.sampling import Answers, rows_of_stages
 from operators.serving import open_variant
+from operators.turns import decode_answer, encode_turn
 from operators.wire import AnswerFrame
 
 WARM = 3
@@ -154,13 +156,24 @@ async def _answers(stage: Stage, asked: list[bytes], repository: Path) -> Answer
         await subject.start(_wish(stage, best.name, repository))
         found: list[bytes | list[bytes] | None] = []
         for first in range(0, len(asked), stage.batch_max):
-            part = asked[first : first + stage.batch_max]
+            part = _sent(stage, asked[first : first + stage.batch_max])
             found += _decoded(await subject.batch(bytes_rows.encode(part), len(part)), len(part))
-        return found
+        return found if stage.state is None else [_of_turn(stage, turn) for turn in found]
     except ProfilingError as error:
         raise ProfilingError(f"stage {stage.name}, variant {best.name}: {error}") from error
     finally:
         await subject.close()
+
+
+def _sent(stage: Stage, rows: list[bytes]) -> list[bytes]:
+    """As the stage gets them: with state, each as the first event of a key."""
+    return rows if stage.state is None else [encode_turn(b"", [row]) for row in rows]
+
+
+def _of_turn(stage: Stage, turn: bytes | list[bytes] | None) -> bytes | list[bytes] | None:
+    """The answer to its one event."""
+    answer = decode_answer(turn, stage.fan_out)[1][0] if isinstance(turn, bytes) else None
+    return None if isinstance(answer, RowError) else answer
 
 
 def _decoded(answer: AnswerFrame, count: int) -> list[bytes | list[bytes] | None]:
@@ -184,7 +197,9 @@ async def _cold_start_s(wish: Mapping[str, Any]) -> float:
 async def _variant(
     stage: Stage, name: str, rows: list[bytes], repository: Path, effort: Effort, empty_s: float, say: Callable[[str], None]
 ) -> VariantProfile:
-    wish = _wish(stage, name, repository)
+    if stage.state is not None and stage.fan_out:
+        raise ProfilingError(f"stage {stage.name} keeps state and fans out, which depends on what came before; write its part of the profile by hand")
+    wish, rows = _wish(stage, name, repository), _sent(stage, rows)
     subject = Subject()
     try:
         starts = [await _cold_start_s(wish) for _ in range(effort.starts - 1)]
