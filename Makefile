@@ -16,8 +16,9 @@ PACKAGES := $(STAMPS)/packages
 BROKER := $(STAMPS)/broker
 CONNECTOR := $(STAMPS)/connector
 MODELS := $(STAMPS)/models
+FORECASTERS := $(STAMPS)/forecasters
 ARCHIVES := $(STAMPS)/archives
-SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(ARCHIVES)
+SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(FORECASTERS) $(ARCHIVES)
 JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml -o -path '*/resources/*' \) -print 2>/dev/null)
 
 # a stamp counts only while what it stands for is there
@@ -28,6 +29,7 @@ $(call stale,.sluice/jars/kafka/kafka_2.13-*.jar,$(BROKER))
 $(call stale,jobs/connector/target/sluice-connector.jar,$(CONNECTOR))
 $(call stale,jobs/connector/target/sluice-connector-metrics.jar,$(CONNECTOR))
 $(call stale,$(MODEL_CACHE)/digits,$(MODELS))
+$(call stale,$(MODEL_CACHE)/forecast,$(FORECASTERS))
 
 # $(call step,what,command): says what is done, and how long it took
 define step
@@ -86,6 +88,9 @@ $(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
 
 $(MODELS): operators/training.py operators/networks.py operators/datasets.py | $(PACKAGES)
 	$(call step,example models,$(IN)/sluice train)
+
+$(FORECASTERS): $(filter-out %/cli.py %/store.py %/trace.py,$(wildcard autoscaler/forecast/*.py)) | $(PACKAGES)
+	$(call step,forecasters of a generated load,$(IN)/sluice forecast train)
 
 $(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py | $(PACKAGES) $(BROKER) $(CONNECTOR)
 	$(call step,class archives for a faster start,$(IN)/python -m jobs.embedded.archives || true)

@@ -14,6 +14,7 @@ NAMES = {
     "planner_speed": "milliseconds to a plan of 5, 20 and 200 stages, beside the MILP",
     "planner_reference": "plans of the papers' policies beside what was published or computed from published inputs",
     "repro": "the papers' autoscalers side by side in the simulator: `repro NAME`, `repro all`",
+    "forecast": "what each forecaster of the load provides too little and too much, beside an oracle, on traces it was not trained on",
     "sim_speed": "requests/s that the simulator runs on one core: two stages, 80 % load, batches up to 8",
     "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
     "resize": "milliseconds from a change of cores or replicas to the first batch that shows it",

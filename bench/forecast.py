@@ -4,14 +4,14 @@ Trained on days 1-12 of the Twitter trace, chosen and first calibrated on days 1
 days that are left, five random windows of them that no paper used (each from a cold start), NASA's two months (a minute in a second) and
 Azure's hour. `generated` is the chooser of the forecasters that set-up makes, which have never seen any of these traces.
 
-At every origin, one in 10 s, each forecaster provides its quantile w / (w + 1), w = 19 (Sluice's price of shortage), for its horizon. Of the seconds
-until the next origin (for a longer horizon: of all its seconds):
+At every origin, one in 10 s, each forecaster provides its quantile w / (w + 1), w = 19 (Sluice's price of shortage), for its horizon:
 
-    under     events/s that came above what was provided, summed / all that came, %
-    over      events/s provided above what came / all that came, %: also what a provision held for the horizon cannot avoid, so the oracle's is not 0
-    cost      w under + over, / 100
-    seconds   share of the seconds in which too little was provided, %;  depth: how much too little in these, % of what came
-    error     mean pinball loss over the quantiles against the highest rate of the horizon / mean of it, %;  smape: of the median, %
+    under     max(0, highest rate of the horizon - provided), summed / sum of the highest rates, %
+    over      max(0, provided - highest rate of the horizon), likewise
+    cost      w under + over, %: what the chooser compares
+    seconds   share of the horizons' seconds in which less was provided than came, %;  depth: how much less, % of what came in these
+    idle      provided above what came, second by second / all that came, %: what holds for a horizon is idle in it, the oracle's too
+    error     mean pinball loss over the quantiles / mean of the highest rates, %;  smape: of the median, %
     covered   share of the origins whose highest rate was at most each quantile
 
 `as_points` provides what the forecasters of points say as they say it, without quantiles from what they missed: the papers' way. `fig16`: IPA's LSTM
@@ -92,6 +92,7 @@ class Figures:
     cost: float
     seconds: float
     depth: float
+    idle: float
     error: float
     smape: float
     covered: Mapping[str, float]
@@ -181,17 +182,18 @@ def _figures(stretch: Stretch, noted: Noted) -> Figures:
     said = [noted.said[float(stretch.first + origin)] for origin in origins.tolist()]
     came = np.lib.stride_tricks.sliding_window_view(stretch.counts, ahead)[origins]  # (n, ahead)
     highest, total = came.max(axis=1), came.sum()
-    provided = np.array([forecast.at(newsvendor(SHORTAGE, 1.0)) for forecast in said])[:, None]
-    short = np.maximum(came - provided, 0.0)
-    under, over = short.sum() / total, np.maximum(provided - came, 0.0).sum() / total
+    provided = np.array([forecast.at(newsvendor(SHORTAGE, 1.0)) for forecast in said])
+    under, over = (np.maximum(gap, 0.0).sum() / highest.sum() for gap in (highest - provided, provided - highest))
+    gaps = came - provided[:, None]
+    short = gaps > 0
     quantiles = np.array([[forecast.at(quantile) for quantile in QUANTILES] for forecast in said])  # (n, quantiles)
     losses = [pinball(highest - column, quantile).mean() for column, quantile in zip(quantiles.T, QUANTILES, strict=True)]
     middle = quantiles[:, QUANTILES.index(0.5)]
     both = middle + highest
     smape = np.divide(2 * np.abs(highest - middle), both, out=np.zeros_like(both), where=both > 0).mean()
-    depth = short.sum() / came[short > 0].sum() if (short > 0).any() else 0.0
-    return Figures(_percent(under), _percent(over), round(SHORTAGE * under + over, 4), _percent((short > 0).mean()), _percent(depth),
-                   _percent(np.mean(losses) / highest.mean()), _percent(smape),
+    depth = gaps[short].sum() / came[short].sum() if short.any() else 0.0
+    return Figures(_percent(under), _percent(over), _percent(SHORTAGE * under + over), _percent(short.mean()), _percent(depth),
+                   _percent(-gaps[~short].sum() / total), _percent(np.mean(losses) / highest.mean()), _percent(smape),
                    {f"{quantile:g}": round(float((highest <= column).mean()), 4) for column, quantile in zip(quantiles.T, QUANTILES, strict=True)})
 
 
@@ -219,20 +221,20 @@ def _fig16(trained: Trained) -> dict:
             noted.forecast(float(now), rates)
         found[name] = _figures(stretch, noted)
     found["oracle"] = _figures(stretch, _oracle(stretch, trained.horizon_s))
-    return {name: {"published_violations": PUBLISHED_FIG16[name], "seconds": each.seconds, "under": each.under, "over": each.over}
+    return {name: {"published_violations": PUBLISHED_FIG16[name], "seconds": each.seconds, "under": each.under, "idle": each.idle}
             for name, each in found.items()}
 
 
 def _print(figures: dict) -> None:
-    shown = ("under", "over", "cost", "seconds", "depth", "error", "smape")
+    shown = ("under", "over", "cost", "seconds", "depth", "idle", "error", "smape")
     every = {"Twitter, days that report": figures, **figures["traces"], "Twitter, 60 s ahead": figures["horizons"]["60"]}
     for name, told in every.items():
         rows = [[forecaster, *(float(each[figure]) for figure in shown)] for forecaster, each in told.items() if isinstance(each, dict) and "cost" in each]
         rows += [[f"{forecaster}, a point", *(float(each[figure]) for figure in shown)] for forecaster, each in told.get("as_points", {}).items()]
         print(f"\n{name}")
-        print(table(["%, but cost", *shown], rows))
+        print(table(["%", *shown], rows))
     print("\nfigure 16 of IPA, bursty window")
-    print(table(["%", "violations published", "seconds", "under", "over"], [[name, *each.values()] for name, each in figures["fig16"].items()]))
+    print(table(["%", "violations published", "seconds", "under", "idle"], [[name, *each.values()] for name, each in figures["fig16"].items()]))
 
 
 def _draw(figures: dict, trained: Trained) -> None:
@@ -260,7 +262,7 @@ def _draw(figures: dict, trained: Trained) -> None:
     for at, name in enumerate(names):
         bottom.bar([place + 0.09 * at for place in range(len(sets))], [told[name]["cost"] for told in sets.values()], 0.08, label=name)
     bottom.set_xticks([place + 0.09 * (len(names) - 1) / 2 for place in range(len(sets))], list(sets))
-    bottom.set(ylabel="19 under + over, of what came", title="cost of what was provided")
+    bottom.set(ylabel="19 under + over, %", title="cost of what was provided")
     bottom.legend(fontsize="small", ncols=3)
     PLOT.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PLOT, format="png")

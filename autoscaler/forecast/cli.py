@@ -41,8 +41,7 @@ def train(
 
     root = out or repository.default_root()
     try:
-        if trace is None and not force and repository.versions(root, store.MODEL, store.variant(horizon)):
-            store.load(root, horizon)
+        if trace is None and not force and store.has(root, horizon):
             typer.echo(f"forecasters for {horizon:g} s: there")
             return
         typer.echo(f"forecasters in {_trained(root, trace, horizon, start, seed)}")

@@ -30,6 +30,19 @@ def save(root: Path, trained: Trained, facts: Mapping[str, object]) -> Path:
     return repository.store(root, MODEL, name, version, {ARRAYS: packed(arrays(trained))}, {**facts, "settings": settings(trained)})
 
 
+def has(root: Path, horizon_s: float) -> bool:
+    """Whether there are any for that horizon that this release can read. RepositoryError when they are not what was stored."""
+    try:
+        load(root, horizon_s)
+    except ValueError:
+        return False
+    except repository.RepositoryError:
+        if repository.versions(root, MODEL, variant(horizon_s)):
+            raise
+        return False
+    return True
+
+
 def load(root: Path, horizon_s: float) -> Trained:
     """The newest version for that horizon. RepositoryError when there is none or it is not what was stored; ValueError when it is another release's."""
     place = repository.resolve(root, MODEL, Variant(variant(horizon_s), 0.0)).model_dir

@@ -45,11 +45,11 @@ Say = Callable[[str], None]
 class Effort:
     """How much is spent: examples for each kind of forecaster, epochs of the networks."""
 
-    smoothing: int = 4000
+    smoothing: int = 2000
     regression: int = 20_000
     network: int = 20_000
     epochs: int = 8
-    scores: int = 2000
+    scores: int = 1200
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -81,16 +81,23 @@ def test_stored_and_read_again_it_says_the_same(tmp_path):
 def test_the_next_one_is_another_version_and_a_changed_file_is_refused(tmp_path):
     assert [store.save(tmp_path, trained(), {}).name for _ in range(2)] == ["1", "2"]
     (tmp_path / "forecast" / "10s" / "2" / store.ARRAYS).write_bytes(b"something else")
-    with pytest.raises(RepositoryError, match="is not what was stored"):
-        store.load(tmp_path, 10.0)
+    for read in (store.load, store.has):
+        with pytest.raises(RepositoryError, match="is not what was stored"):
+            read(tmp_path, 10.0)
     with pytest.raises(RepositoryError, match="no stored model forecast/60s"):
         store.load(tmp_path, 60.0)
 
 
-def test_another_releases_quantiles_are_refused():
+def test_another_releases_quantiles_are_refused_and_trained_again(tmp_path):
+    assert not store.has(tmp_path, 10.0)
+    place = store.save(tmp_path, trained(), {})
+    assert store.has(tmp_path, 10.0)
     said = {**settings(trained()), "quantiles": [0.5]}
     with pytest.raises(ValueError, match="train again"):
         restored(arrays(trained()), json.loads(json.dumps(said)))
+    facts = json.loads((place / "model.json").read_text())
+    (place / "model.json").write_text(json.dumps({**facts, "settings": said}))
+    assert not store.has(tmp_path, 10.0)
 
 
 def test_the_command_trains_on_a_trace(tmp_path):
