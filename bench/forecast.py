@@ -238,7 +238,7 @@ def _print(figures: dict) -> None:
 
 
 def _draw(figures: dict, trained: Trained) -> None:
-    """Above: what is provided over the bursty window. Below: cost on each trace, the oracle's as a line."""
+    """Above: what is provided over the bursty window. Below: cost on each trace; the oracle's is 0."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -258,7 +258,7 @@ def _draw(figures: dict, trained: Trained) -> None:
     top.set(xlabel="s", ylabel="events/s", title="IPA's bursty window and what would be provided for 10 s")
     top.legend(fontsize="small")
     sets = {"Twitter": figures, **figures["traces"]}
-    names = [name for name in figures if isinstance(figures[name], dict) and "cost" in figures[name]]
+    names = [name for name in figures if isinstance(figures[name], dict) and "cost" in figures[name] and name != "oracle"]
     for at, name in enumerate(names):
         bottom.bar([place + 0.09 * at for place in range(len(sets))], [told[name]["cost"] for told in sets.values()], 0.08, label=name)
     bottom.set_xticks([place + 0.09 * (len(names) - 1) / 2 for place in range(len(sets))], list(sets))
