@@ -83,10 +83,11 @@ def _all_at_once(
     # the new states
     moved = at[last] - newest
     source = np.arange(slices) - np.minimum(moved, slices)[:, None]  # (K, B): where a slice stood
-    states["counts"] = np.where(source >= 0, np.take_along_axis(counts, np.maximum(source, 0), axis=1), 0)
+    old = np.where(source >= 0, np.take_along_axis(counts, np.maximum(source, 0), axis=1), 0)
     age = at[last][key] - at
     inside = age < slices
-    np.add.at(states["counts"], (key[inside], age[inside]), 1)
+    new = np.bincount(key[inside] * slices + age[inside], minlength=counts.size).reshape(counts.shape)
+    states["counts"] = old + new
     states["newest"] = at[last]
     return here + before
 

@@ -79,8 +79,9 @@ class Turns:
     def state_table(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(the states as this structure, zeros where nothing is kept; whether something is), shape (K,). TurnError for a state of another size."""
         kept = self.state_bytes > 0
-        if not np.isin(self.state_bytes[kept], dtype.itemsize).all():
-            raise TurnError(f"a state has {self.state_bytes[kept].tolist()[0]} bytes; it should have {dtype.itemsize}")
+        wrong = kept & (self.state_bytes != dtype.itemsize)
+        if wrong.any():
+            raise TurnError(f"a state has {self.state_bytes[wrong][0]} bytes; it should have {dtype.itemsize}")
         table = np.zeros(len(kept), dtype)
         table[kept] = _gather(self.blob, self.state_at[kept], dtype)
         return table, kept
@@ -213,8 +214,9 @@ def _numbers(blob: bytes, at: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _gather(blob: bytes, at: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The structure that begins at each place."""
-    places = at[:, None] + np.arange(dtype.itemsize)  # (places, bytes)
-    return np.frombuffer(blob, np.uint8)[places].view(dtype)[:, 0] if len(at) else np.empty(0, dtype)
+    if not len(at):
+        return np.empty(0, dtype)
+    return np.ndarray(len(blob) - dtype.itemsize + 1, dtype, blob, strides=(1,))[at]  # one may begin at every byte
 
 
 def _sums(values: NDArray[np.int64], first: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -24,8 +24,10 @@ CORE = [
     "operators.queue",
     "operators.rollout",
     "operators.service_time",
+    "operators.sliding",
     "operators.slot",
     "operators.stage",
+    "operators.turns",
     *sorted(f"{package}.{found.name}" for package in WHOLE for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
             if f"{package}.{found.name}" not in AT_THE_EDGE),
 ]
