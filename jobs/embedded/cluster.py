@@ -236,6 +236,7 @@ def _process_settings(config: ClusterConfig) -> dict[str, str]:
         "cluster.registration.error-delay": "500 ms",
         "cluster.registration.refused-registration-delay": "500 ms",
         "taskmanager.registration.timeout": "5 min",
+        "classloader.resolve-order": "parent-first",
         "taskmanager.numberOfTaskSlots": str(config.slots),
         "taskmanager.cpu.cores": "2",
         "taskmanager.memory.task.heap.size": f"{config.heap_mb}m",
@@ -278,6 +279,8 @@ def _environment(config: ClusterConfig, conf: str) -> dict[str, str]:
 def _java(config: ClusterConfig, name: str, heap_mb: int, options: Sequence[str]) -> list[str]:
     home = paths.flink_home()
     jars = sorted((home / "lib").glob("*.jar"), key=lambda jar: (jar.name.startswith("flink-dist"), jar.name))
+    # The connector is the cluster's own, loaded once: a job's own class loader would have all of it compiled again for every job.
+    jars.append(paths.CONNECTOR_JAR)
     return [
         paths.java(),
         f"-Xmx{heap_mb}m",
