@@ -33,10 +33,13 @@ class Extensions:
         self.repository = RepositoryControl(serving, self.inference, self.updates, control)
 
     def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
-        """Of one stage, or of all without a name."""
-        found = [hosted_stage(self.serving, name, version)] if name else self.serving.stages.values()
+        """Of one stage, or of all without a name; of every version, or of the one named."""
+        found = [hosted_stage(self.serving, name)] if name else self.serving.stages.values()
         offset_ms = (time.time() - asyncio.get_running_loop().time()) * 1e3
-        return [statistics(hosted, offset_ms) for hosted in found]
+        entries = [entry for hosted in found for entry in statistics(hosted, offset_ms, version)]
+        if name and not entries:
+            hosted_stage(self.serving, name, version)  # says which version there is
+        return entries
 
 
 def is_loopback(host: str) -> bool:

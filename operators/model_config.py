@@ -2,7 +2,7 @@
 
 One form serves both front ends: the names and enumeration values of Triton's ModelConfig. A stage's tensors have one value per row, so
 their first dimension is the batch, which the configuration leaves out; Triton writes a value without further dimensions as dims [1],
-reshaped to [].
+reshaped to []. The inputs' metadata says [-1, 1] likewise, because perf_analyzer takes no input without a dimension; [rows] is taken as well.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def metadata(hosted: HostedStage) -> dict[str, Any]:
         "versions": [hosted.stage.setting.variant.version],
         "platform": PLATFORM,
         "inputs": [
-            {"name": "rows", "datatype": "BYTES", "shape": [-1]},
-            {"name": "deadline_ms", "datatype": "INT64", "shape": [-1]},
-            {"name": "min_accuracy", "datatype": "FP32", "shape": [-1]},
-            {"name": "keep", "datatype": "BOOL", "shape": [-1]},
-            {"name": "event_id", "datatype": "BYTES", "shape": [-1]},
-            {"name": "version", "datatype": "BYTES", "shape": [-1]},
+            {"name": "rows", "datatype": "BYTES", "shape": [-1, 1]},
+            {"name": "deadline_ms", "datatype": "INT64", "shape": [-1, 1]},
+            {"name": "min_accuracy", "datatype": "FP32", "shape": [-1, 1]},
+            {"name": "keep", "datatype": "BOOL", "shape": [-1, 1]},
+            {"name": "event_id", "datatype": "BYTES", "shape": [-1, 1]},
+            {"name": "version", "datatype": "BYTES", "shape": [-1, 1]},
         ],
         "outputs": outputs,
     }

@@ -96,6 +96,9 @@ class Ledger:
         self.queue_ms, self.compute_ms, self.total_ms = Histogram(), Histogram(), Histogram()
         self.parts = Histogram()
         """Time in the service, one for the rows of a request that were answered together: these are nearly independent, rows are not."""
+        self.batch_ms: dict[int, tuple[int, float]] = {}
+        """Batches that were computed, by their rows: how many, and for how long in all."""
+        self.answered_at: float | None = None
 
     @property
     def histograms(self) -> tuple[Histogram, Histogram, Histogram]:
@@ -106,7 +109,12 @@ class Ledger:
 
     def answer(self, answer: Answer, now: float) -> None:
         self.tally.answer(answer)
+        self.answered_at = now
         answered = len(answer.run) - len(answer.reasons)
+        rows = _rows_of_batch(answer)
+        if rows is not None and answer.result is not None:
+            count, spent_ms = self.batch_ms.get(rows, (0, 0.0))
+            self.batch_ms[rows] = count + 1, spent_ms + answer.result.compute_s * 1e3
         if answered and answer.result is not None:
             total_ms = (now - answer.run.arrived) * 1e3
             self.queue_ms.add(answer.queue_s * 1e3, answered)
@@ -118,6 +126,11 @@ class Ledger:
         self.tally = self.tally.plus(other.tally)
         for mine, theirs in zip((*self.histograms, self.parts), (*other.histograms, other.parts), strict=True):
             mine.add_all(theirs)
+        for rows, (count, spent_ms) in other.batch_ms.items():
+            mine_count, mine_ms = self.batch_ms.get(rows, (0, 0.0))
+            self.batch_ms[rows] = mine_count + count, mine_ms + spent_ms
+        times = [at for at in (self.answered_at, other.answered_at) if at is not None]
+        self.answered_at = max(times, default=None)
 
 
 class StageTelemetry:
@@ -128,8 +141,6 @@ class StageTelemetry:
         self.tally = Tally()
         self.ledgers: dict[tuple[str, str], Ledger] = {}
         """By variant and version."""
-        self.answered_at: float | None = None
-        """When rows were answered last, by the service's clock."""
         self.last: dict[str, Any] | None = None
         self.copies = Ledger()
         """Of the shadow lane, if there is one."""
@@ -164,7 +175,6 @@ class StageTelemetry:
         ledger = self.ledger(answer.variant)
         self.tally.answer(answer)
         ledger.answer(answer, now)
-        self.answered_at = now
 
     def copied(self, answer: Answer, now: float) -> None:
         self.copies.answer(answer, now)
@@ -173,7 +183,8 @@ class StageTelemetry:
         found = self.ledgers.get((variant.name, variant.version))
         if found is None:
             if len(self.ledgers) >= VERSIONS_KEPT:
-                self._older.add_all(self.ledgers.pop(next(iter(self.ledgers))))
+                oldest = min(self.ledgers, key=lambda version: self.ledgers[version].answered_at or 0.0)
+                self._older.add_all(self.ledgers.pop(oldest))
             found = self.ledgers[variant.name, variant.version] = Ledger()
         return found
 
@@ -238,6 +249,13 @@ class StageTelemetry:
             "total_ms": quantiles(ledger.total_ms.counts - counts),
             "service_time": _service_time(stage.service_time),
         }
+
+
+def _rows_of_batch(answer: Answer) -> int | None:
+    """Of the batch that a replica computed, told by the last of its answers; None by the others."""
+    if answer.result is None or answer.result.payload is None or answer.part + 1 < len(answer.result.payload.sizes):
+        return None
+    return answer.first + len(answer.run)
 
 
 def _interval(now: Tally, before: Tally) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_health_and_metadata(service):
     assert service.stub.ModelMetadata(pb.ModelMetadataRequest(name="work")).inputs[0].name == "rows"
     assert service.http("/v2/health/live") == (200, {"live": True})
     assert service.http("/v2/health/ready") == (200, {"ready": True})
-    assert service.http("/v2/models/work")[1]["inputs"][0] == {"name": "rows", "datatype": "BYTES", "shape": [-1]}
+    assert service.http("/v2/models/work")[1]["inputs"][0] == {"name": "rows", "datatype": "BYTES", "shape": [-1, 1]}
     assert service.http("/v2/models/walk")[0] == 404
 
 

@@ -4,6 +4,7 @@ import os
 import queue
 import time
 import uuid
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_model_config(triton):
     config = client.get_model_config("work", as_json=True)["config"] if module is triton_grpc else client.get_model_config("work")
     assert (config["name"], config["max_batch_size"]) == ("work", 512)
     assert {entry["name"]: entry.get("optional", False) for entry in config["input"]} == {
-        "rows": False, "deadline_ms": True, "min_accuracy": True, "keep": True,
+        "rows": False, "deadline_ms": True, "min_accuracy": True, "keep": True, "event_id": True, "version": True,
     }
     assert config["input"][0]["data_type"] == "TYPE_STRING"
     assert config["parameters"]["variant"]["string_value"] == "plain"
@@ -174,6 +175,14 @@ def test_statistics_count_rows_and_batches(triton):
     assert 1 <= number(after, "execution_count") - number(before, "execution_count") <= 30
     gained = number(after["inference_stats"]["success"], "count") - number(before["inference_stats"]["success"], "count")
     assert gained == 30
+
+    def batches(entry):
+        return Counter({number(one, "batch_size"): number(one["compute_infer"], "count") for one in entry.get("batch_stats", [])})
+
+    computed = batches(after) - batches(before)
+    assert sum(rows * count for rows, count in computed.items()) == 30
+    assert computed.total() == number(after, "execution_count") - number(before, "execution_count")
+    assert all(number(one["compute_infer"], "ns") > 0 for one in after["batch_stats"])
     assert number(after["inference_stats"]["success"], "ns") > number(after["inference_stats"]["compute_infer"], "ns") > 0
     assert abs(number(after, "last_inference") / 1e3 - time.time()) < 10
     assert client.get_inference_statistics()
