@@ -92,5 +92,5 @@ $(MODELS): operators/training.py operators/networks.py operators/datasets.py | $
 $(FORECASTERS): $(filter-out %/cli.py %/store.py %/trace.py,$(wildcard autoscaler/forecast/*.py)) | $(PACKAGES)
 	$(call step,forecasters of a generated load,$(IN)/sluice forecast train)
 
-$(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py | $(PACKAGES) $(BROKER) $(CONNECTOR)
+$(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py jobs/embedded/cluster.py $(CONNECTOR) | $(PACKAGES) $(BROKER)
 	$(call step,class archives for a faster start,$(IN)/python -m jobs.embedded.archives || true)

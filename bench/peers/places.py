@@ -15,7 +15,6 @@ SYSTEM = PEERS / "system"
 PACKAGES = "lib/python3.11/site-packages"
 CLOSED_LOOP = PEERS / "closed-loop"
 GO_OPERATOR = PEERS / "go-operator"
-TRITON_BACKENDS = PEERS / "triton-backends"
 
 
 def environment(peer: str) -> Path:
@@ -50,4 +49,4 @@ def perf_analyzer() -> tuple[tuple[str, ...], dict[str, str]]:
     return (str(there(environment("triton") / "bin" / "perf_analyzer")),), {"LD_LIBRARY_PATH": path}
 
 
-__all__ = ["CLOSED_LOOP", "GO_OPERATOR", "HERE", "PEERS", "ROOT", "SYSTEM", "TRITON_BACKENDS", "SetupMissing"]
+__all__ = ["CLOSED_LOOP", "GO_OPERATOR", "HERE", "PEERS", "ROOT", "SYSTEM", "SetupMissing"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.models.shapes import CLASSES, PIXELS
-from bench.peers.places import PEERS, ROOT, TRITON_BACKENDS, environment, packages, python, there
+from bench.peers.places import PEERS, ROOT, environment, packages, python, there
 from jobs.embedded.ports import HOST
 from jobs.embedded.processes import Child
 
@@ -94,8 +94,8 @@ def triton(folder: Path, model: Model, setting: TritonSetting, grpc: int, http: 
     (place / "1").mkdir(parents=True, exist_ok=True)
     shutil.copy(MODELS / model.triton, place / "1" / "model.py")
     (place / "config.pbtxt").write_text(_triton_config(model, setting))
-    server = packages("triton") / "pytriton" / "tritonserver" / "bin" / "tritonserver"
-    command = (str(server), "--model-repository", str(folder), "--backend-directory", str(there(TRITON_BACKENDS)),
+    server = packages("triton") / "pytriton" / "tritonserver"
+    command = (str(server / "bin" / "tritonserver"), "--model-repository", str(folder), "--backend-directory", str(server / "backends"),
                "--http-address", HOST, "--http-port", str(http), "--grpc-address", HOST, "--grpc-port", str(grpc),
                "--allow-metrics", "false", "--log-verbose", "0")
     path = {"PATH": f"{environment('triton') / 'bin'}{os.pathsep}{os.environ['PATH']}", "LD_LIBRARY_PATH": sysconfig.get_config_var("LIBDIR")}

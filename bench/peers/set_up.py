@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench.peers.places import CLOSED_LOOP, GO_OPERATOR, HERE, PACKAGES, PEERS, ROOT, SYSTEM, TRITON_BACKENDS, environment, go
+from bench.peers.places import CLOSED_LOOP, GO_OPERATOR, HERE, PACKAGES, PEERS, ROOT, SYSTEM, environment, go
 
 SIZES_MB = {"triton": 390, "mlserver": 300, "kserve": 430, "ray": 470}
 WITH_TORCH = ("triton", "mlserver", "ray")
@@ -86,10 +86,8 @@ def _environment(name: str) -> None:
 def _triton() -> None:
     _environment("triton")
     server = environment("triton") / PACKAGES / "pytriton" / "tritonserver"
-    shutil.rmtree(TRITON_BACKENDS, ignore_errors=True)
-    shutil.copytree(server / "backends", TRITON_BACKENDS)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    shutil.copy2(server / "python_backend_stubs" / version / "triton_python_backend_stub", TRITON_BACKENDS / "python")
+    shutil.copy2(server / "python_backend_stubs" / version / "triton_python_backend_stub", server / "backends" / "python")  # finds its libraries from there
 
 
 def _libb64() -> None:
