@@ -14,10 +14,12 @@ ServiceWait  demand H lam                                  the operator service'
              p  = Erlang C(n, min(lam S / 1000, n / H))    share of rows that find every replica busy: batches of b*, before it is rounded
              R  = S (1 - ((1-q)/p)^(1/n)), 0 for p <= 1-q  q-quantile of the time to the next free replica, n of them at independent places
              V  = q-quantile of the wait of full batches   G/G/n, batches at lam/b of Erlang-b gaps: rows that the next batch has no room for
-             wait = max(F, R) + V                          inf from utilisation lam / (n h) = 1 on
+             wait = sqrt(max(F, R)^2 + V^2)                inf from utilisation lam / (n h) = 1 on
 
-ServiceWait's figure is an approximation of a quantile, from above where l(b) much exceeds l(b*): tests/planner/test_queueing.py replays
-the batch rule with the deadline that wait + l gives; no more than 1 - q of the rows are late (up to a third more for the draws).
+ServiceWait's figure is an approximation of a quantile, from above where l(b) much exceeds l(b*). A row that finds the queue full is not
+also the one whose replica has just begun: the quantiles of the two waits add up like those of independent parts, by squares; their sum
+promised three to ten times what was kept. tests/planner/test_queueing.py replays the batch rule with the deadline that wait + l gives; no
+more than 1 - q of the rows are late (up to a third more for the draws).
 
 Meeting an SLO is a share of events end to end. Over S stages each at the quantile 1 - (1-q)/S, at least q of the events keep to all of
 them (union bound, whatever the dependence). A join waits for the slowest of k children: if they are independent, the time that all of
@@ -28,7 +30,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import ceil, inf, sqrt
+from math import ceil, hypot, inf, sqrt
 
 from autoscaler.planner import batch_fill
 from autoscaler.planner.free_replica import Station, erlang_c, ggc_mean_ms, tail_quantile_ms
@@ -135,7 +137,7 @@ class ServiceWait:
         residual_ms = self._residual_ms(service_ms, erlang_c(replicas, min(load, replicas / self.headroom)), replicas)
         full = Station(rate / option.batch, service_ms, replicas, 1 / option.batch, self.service_scv)
         overflow_ms = tail_quantile_ms(ggc_mean_ms(full), erlang_c(replicas, full.load), self.share)
-        return max(fill_ms, residual_ms) + overflow_ms
+        return hypot(max(fill_ms, residual_ms), overflow_ms)
 
     def falls_with_replicas(self) -> bool:
         return True

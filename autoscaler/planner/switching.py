@@ -4,15 +4,16 @@
     H        s that the next plan is expected to stay                T    s that a replica of it starts and loads
 
     new      n' - n replicas more are paid while they start and serve nothing:           (n' - n) * c * (cold start + load(variant)) / H
+    gone     n - n' replicas fewer, of which a share r is wanted again within H:         (n - n') * c * r * (cold start + load(variant)) / H
     resize   replicas that stay and change cores, batch or device slot in place:         min(n, n') * c * resize / H
     stall    where the number of replicas of a stage changes and its proxy in Flink with it, T_r s without output: the replicas are
              paid for nothing, and the rows that came meanwhile, lambda * T_r of them, are worked off afterwards, which takes
              lambda * T_r / h replica-seconds at h rows/s a replica:                     (n' + lambda / h) * c * T_r / H
 
 so a replica-second is priced as the cost of a replica over the horizon, and a scale-out pays only if what it saves over H exceeds it.
-A change of device or variant is a new replica; replicas that go cost nothing. All terms are per variant, so the price of a stage is the
-sum over its variants (`by_variant`), where lambda is the rows/s that the stage's share takes. A variant with as many replicas as run, with
-the same option, costs nothing.
+A change of device or variant is a new replica; replicas of a variant that goes altogether cost nothing. All terms are per variant, so the
+price of a stage is the sum over its variants (`by_variant`), where lambda is the rows/s that the stage's share takes. A variant with as
+many replicas as run, with the same option, costs nothing.
 
 Source: Sponge and Themis measure resizes of 20 to 100 ms against cold starts of seconds; the backlog lambda * T_r of a stall is ours
 (no paper prices it).
@@ -36,6 +37,7 @@ class ChangePrice:
     resize_s      of a replica in place
     stall_s       T_r; 0 where proxies keep their parallelism
     rates         rows/s of each stage, for the backlog; 0 where it names none
+    comes_back    r; 0 = what goes is not missed
     """
 
     running: Mapping[str, tuple[Share, ...]]
@@ -45,6 +47,7 @@ class ChangePrice:
     resize_s: float = 0.0
     stall_s: float = 0.0
     rates: Mapping[str, float] = field(default_factory=dict)
+    comes_back: float = 0.0
 
     def __post_init__(self) -> None:
         if self.horizon_s <= 0:
@@ -63,7 +66,8 @@ class ChangePrice:
     def _of(self, stage: str, before: Share | None, after: Share) -> float:
         stays = before.replicas if before is not None and before.option.device == after.option.device else 0
         more = max(0, after.replicas - stays)
-        busy_s = more * (self.cold_start_s + self.load_s.get(after.option.variant, 0.0))
+        fewer = max(0, stays - after.replicas) * self.comes_back
+        busy_s = (more + fewer) * (self.cold_start_s + self.load_s.get(after.option.variant, 0.0))
         if stays and before.option != after.option:
             busy_s += min(stays, after.replicas) * self.resize_s
         if after.replicas != stays:

@@ -33,8 +33,9 @@ class ChangeTimes:
         return self.variant_s is not None and self.variant_s < self.cold_start_s
 
     def price(self, running: Mapping[str, tuple[Share, ...]], horizon_s: float) -> ChangePrice:
-        """Of changes to what runs, spread over the horizon. Without the stall: replicas come and go, and no proxy is rescaled for it."""
-        return ChangePrice(running, horizon_s, self.cold_start_s, self.load_s, self.resize_s)
+        """Of changes to what runs, spread over the horizon. A replica that goes is taken to be wanted again within it: so two plans of nearly
+        equal cost are no reason to go back and forth. Without the stall: replicas come and go, and no proxy is rescaled for it."""
+        return ChangePrice(running, horizon_s, self.cold_start_s, self.load_s, self.resize_s, comes_back=1.0)
 
 
 def measured(profile: Profile) -> ChangeTimes:

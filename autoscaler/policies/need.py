@@ -1,18 +1,23 @@
 """What a pipeline must carry, and how soon: from the rates seen, the forecast, what waits, and what the events have already used of their SLO.
 
     r[t]      events/s of the source in each past second, t = 1 the newest                      State.rates
-    m         mean of the newest w seconds; the newest alone in a surge, r[1] > m + 3 sqrt(m)    (present)
+    m         mean of the newest w seconds: w = 3, doubled up to 48 while nothing says that the rate has changed, which is as long as the
+              mean of the newest 3 and that of the newest w are no further off than they may be by chance, with t = 3, w and v = 2w:
+                  -DOWN sqrt(m[v] / t) <= m[t] - m[v] <= UP sqrt(m[v] / t)
+              the newest second alone in a surge, r[1] > m[3] + 3 sqrt(m[3])                     (present)
     z(q)      quantile of the normal distribution
     R         m + z(q) sqrt(m / w): the rate itself is not known better than so; that arrivals come at random is the sizing's affair
     q         = u / (u + o), what one event/s too little costs (u) and one too much (o): the newsvendor's quantile   (newsvendor)
-    F         forecast of the horizon's highest rate at q                                        Forecast.at
+    F         rate behind the forecast at q of the highest second of the next H: the highest of H seconds at rate x is about
+              x + sqrt(2 ln H) sqrt(x); F is that x, the rest is chance, which the sizing has      (expected)
     B         rows that wait beyond those of a queue in order, r b / 2 S for a stage's rate r and S stages, in events of the source  (backlog)
     T         s, catch-up time
     rate      = max(R, F) + B / T                                                                (need)
     budget b  ms = SLO - quantile q' of what the last window's events had used when they arrived (Sponge's cl, not its maximum: rows are
               served by deadline, so a few pressed ones overtake the others)                     (budget)
 
-Sources: newsvendor: Arrow, Harris, Marschak, Optimal Inventory Policy, Econometrica 19(3), 1951. cl: Sponge, EuroMLSys'24, section 3.
+Sources: windows that grow while nothing has changed: Bifet, Gavalda, Learning from time-changing data with adaptive windowing (ADWIN), SDM'07,
+here with Poisson bounds; newsvendor: Arrow, Harris, Marschak, Optimal Inventory Policy, Econometrica 19(3), 1951. cl: Sponge, EuroMLSys'24, section 3.
 """
 
 from __future__ import annotations
@@ -26,7 +31,10 @@ from autoscaler.planner.model import Problem
 from autoscaler.policies.policy import Forecast, State
 
 PRESENT_S = 3
-"""w. Long enough to be known to a quarter at 5 events/s, short enough to see a ramp."""
+"""Least w. Long enough to be known to a quarter at 5 events/s, short enough to see a ramp."""
+LONGEST_S = 48
+UP, DOWN = 1.5, 2.0
+"""Standard deviations; less upwards, because too little costs more than too much."""
 SURGE_SIGMAS = 3.0
 LEAST_BUDGET = 0.05
 """Share of the SLO below which no budget is planned for: such events are lost whatever runs."""
@@ -53,12 +61,26 @@ def present(rates: Sequence[float], quantile: float) -> tuple[float, bool]:
     """The rate there is, at a quantile of what it may be, and whether it jumps. 0 where nothing was seen."""
     if not rates:
         return 0.0, False
+    mean, seconds = _steady(rates)
     newest = rates[-PRESENT_S:]
-    mean = math.fsum(newest) / len(newest)
-    surge = rates[-1] > mean + SURGE_SIGMAS * math.sqrt(mean)
-    level, seconds = (rates[-1], 1) if surge else (mean, len(newest))
+    recent = math.fsum(newest) / len(newest)
+    surge = rates[-1] > recent + SURGE_SIGMAS * math.sqrt(recent)
+    level, seconds = (rates[-1], 1) if surge else (mean, seconds)
     sigmas = NormalDist().inv_cdf(quantile) if 0 < quantile < 1 else 0.0
     return max(0.0, level + sigmas * math.sqrt(level / seconds)), surge
+
+
+def _steady(rates: Sequence[float]) -> tuple[float, int]:
+    """m and w."""
+    seconds = min(PRESENT_S, len(rates))
+    newest = mean = math.fsum(rates[-seconds:]) / seconds
+    while 2 * seconds <= min(LONGEST_S, len(rates)):
+        longer = math.fsum(rates[-2 * seconds:]) / (2 * seconds)
+        if not all(-DOWN * math.sqrt(longer / part) <= of_part - longer <= UP * math.sqrt(longer / part)
+                   for of_part, part in ((newest, PRESENT_S), (mean, seconds))):
+            break
+        mean, seconds = longer, 2 * seconds
+    return mean, seconds
 
 
 def backlog(problem: Problem, state: State, multiples: Mapping[str, float], budget_ms: float) -> float:
@@ -87,5 +109,9 @@ def budget(slo_ms: float, spent_ms: Sequence[float], quantile: float) -> float:
 
 
 def expected(forecast: Forecast | None, quantile: float) -> float:
-    """The forecast at the quantile; 0 where there is none."""
-    return forecast.at(quantile) if forecast is not None and forecast.quantiles else 0.0
+    """The rate behind the forecast at the quantile; 0 where there is none."""
+    if forecast is None or not forecast.quantiles:
+        return 0.0
+    highest = max(0.0, forecast.at(quantile))
+    beyond = math.sqrt(2 * math.log(forecast.horizon_s)) if forecast.horizon_s > 1 else 0.0
+    return ((math.sqrt(beyond * beyond + 4 * highest) - beyond) / 2) ** 2

@@ -90,6 +90,8 @@ class Sluice:
 
     def decide(self, state: State, forecast: Forecast, memory: Memory | None = None) -> Decision:
         running = {stage.name: merged(state.stages[stage.name].pools) for stage in self.problem.stages}
+        if not state.rates and not forecast.quantiles and all(running.values()):
+            return Decision({}, memory, "no rate is known yet: as it runs")
         problem = self._known(running)
         need = self._need(problem, state, forecast, running)
         memory = memory or Memory()

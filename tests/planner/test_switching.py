@@ -32,6 +32,12 @@ def test_price(share, price):
     assert RUNS.price("a", (share,)) == pytest.approx(price)
 
 
+def test_what_goes_is_paid_as_far_as_it_is_wanted_again():
+    missed = replace(RUNS, comes_back=0.5)
+    assert missed.price("a", (Share(SMALL, 1),)) == pytest.approx(2 * 6 * 0.5 / 60)
+    assert missed.price("a", (Share(SMALL, 5),)) == RUNS.price("a", (Share(SMALL, 5),))
+
+
 def test_a_stage_that_does_not_run_yet_starts_all():
     assert RUNS.price("b", (Share(SMALL, 2),)) == pytest.approx(2 * 6 / 60)
 

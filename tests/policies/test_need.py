@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoscaler.policies.need import backlog, budget, expected, newsvendor, present
 from autoscaler.policies.policy import Forecast, StageState, State
@@ -62,4 +67,22 @@ def test_stages_drain_side_by_side_and_the_lag_comes_on_top():
 def test_a_missing_forecast_expects_nothing():
     assert expected(None, 0.9) == 0.0
     assert expected(Forecast(10.0, {}), 0.9) == 0.0
-    assert expected(Forecast(10.0, {0.5: 10.0, 1.0: 20.0}), 0.75) == pytest.approx(15.0)
+
+
+def test_behind_the_highest_second_of_a_forecast_is_a_lower_rate():
+    rate = expected(Forecast(10.0, {0.5: 100.0, 1.0: 140.0}), 0.75)
+    assert rate + (2 * math.log(10)) ** 0.5 * rate**0.5 == pytest.approx(120.0)
+    assert expected(Forecast(1.0, {0.5: 10.0, 1.0: 20.0}), 0.75) == pytest.approx(15.0)  # of one second there is nothing to choose
+
+
+def test_the_window_grows_while_the_rate_stays():
+    assert present((100.0,) * 60, 0.8413447)[0] == pytest.approx(100 + (100 / 48) ** 0.5, abs=1e-4)
+    assert present((100.0,) * 60 + (130.0,) * 3, 0.5)[0] == pytest.approx(130.0)  # 130 is 4 sigma of three seconds above
+    assert present((100.0,) * 60 + (90.0, 130.0, 98.0), 0.5)[0] == pytest.approx(100.0, abs=1.0)
+
+
+@given(st.floats(5, 300), st.integers(0, 2**32 - 1))
+def test_a_steady_rate_is_known_within_its_chance(rate, seed):
+    rates = np.random.default_rng(seed).poisson(rate, 60).astype(float)
+    level, surge = present(tuple(rates), 0.5)
+    assert surge or abs(level - rate) <= 5 * (rate / 3) ** 0.5
