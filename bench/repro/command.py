@@ -14,11 +14,12 @@ from bench.repro import document, figures, runs
 from bench.repro.study import Study
 from bench.repro.told import HEADINGS, table_rows
 from bench.repro.told import figures as told
-from bench.repro.verdict import targets
+from bench.repro.verdict import targets, word
 from jobs.embedded.paths import ROOT
 
 STUDIES = {
     "themis": "sizes and replicas on the Twitter window: Themis, horizontal only, vertical only, InferLine-like",
+    "sponge": "deadlines that a 4G network eats into: Sponge, FA2 as it compares with it, static sizes, Sponge without its parts",
 }
 SEEDS, FEW = 10, 3
 """Of a case, and of each point of a curve or level; at most."""
@@ -65,7 +66,7 @@ def _run(study: Study, seeds: int, seed: int, processes: int, date: str | None) 
     for rows in found.headline.values():
         print(f"\n{rows.case.name}, {rows.level.name}, {seeds} seeds\n{table(list(HEADINGS), table_rows(rows))}")
         for name, one in targets(rows, study.metrics).items():
-            print(f"{name}: {one['target']}: {'reached' if one['reached'] else 'missed'}")
+            print(f"{name}: {one['target']}: {word(one)}")
     for title, several in (("other levels", found.levels), ("curves", found.curves)):
         if several:
             print(f"\n{title}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.repro.runs import Found, Rows
 from bench.repro.study import Curve, Study
 from bench.repro.told import HEADINGS, table_rows
-from bench.repro.verdict import targets
+from bench.repro.verdict import targets, word
 from jobs.embedded.paths import ROOT
 
 PAGE = ROOT / "docs" / "reproduction.md"
@@ -46,12 +46,11 @@ def section(study: Study, found: Found, seeds: int, date: str) -> str:
 def _targets(study: Study, rows: Rows) -> list[str]:
     lines = []
     for name, told in targets(rows, study.metrics).items():
-        word = "reached" if told["reached"] else "missed" if told.get("bound_leaves_room", True) else "no room: the bound is nearer"
         why = f"worse in {', '.join(told['worse'])}" if told.get("worse") else ""
         if "gains" in told:
             why = ", ".join(f"{metric} {100 * gain:+.0f} %" for metric, gain in told["gains"].items())
             why += "".join(f", bound {metric} {100 * share:+.0f} %" for metric, share in told["room"].items())
-        lines.append(f"- {name}: {told['target']}: **{word}**{f' ({why})' if why else ''}")
+        lines.append(f"- {name}: {told['target']}: **{word(told)}**{f' ({why})' if why else ''}")
     return [*lines, ""] if lines else []
 
 

@@ -14,10 +14,8 @@ Source: Themis (arXiv 2407.14843) and its released experiment parameters and sta
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from autoscaler.forecast.forecaster import Forecaster
-from autoscaler.forecast.plain import Persistence
 from autoscaler.planner.latency import Amdahl
 from autoscaler.planner.model import Problem
 from autoscaler.policies.change_times import ChangeTimes
@@ -29,17 +27,16 @@ from autoscaler.policies.themis import Themis
 from autoscaler.policies.vertical_only import VerticalOnly
 from bench.published import themis as published
 from bench.published.traces import twitter
+from bench.repro.bound import known, per_second
 from bench.repro.forecasts import surging
-from bench.repro.level import LEVELS, Level
-from bench.repro.profile import Profile, ours, profiled
+from bench.repro.level import LEVELS
+from bench.repro.profile import Profile
 from bench.repro.runs import Found
-from bench.repro.study import Case, Contender, Curve, Make, Role, Study, first_shares
+from bench.repro.setting import Build, Setting
+from bench.repro.study import Case, Contender, Curve, Role, Study
 from bench.repro.verdict import ratio
 from operators.batching import FixedRule
-from simulator.arrivals import Arrivals, Poisson
-from simulator.network import Station, graph_of
-from simulator.scenario import Control, Scenario
-from simulator.truth import Truth
+from simulator.network import Station
 
 COLD_START_S, RESIZE_S = 7.0, 0.05
 """Of the tables. IPA's and InfAdapter's model loads take 6.4 to 8.5 s; a resize in place 50 to 100 ms."""
@@ -52,63 +49,44 @@ LEVERS = Levers(variants=False, shares=False, devices=False, parallelism=False)
 TEN = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """One of the two at one pair of change times. rates: events/s by second. past: of the seconds before them."""
+def pipeline(name: str, rates: tuple[float, ...], past: tuple[float, ...], times: ChangeTimes) -> Setting:
+    """One of the two, "video" or "sentiment", on a trace."""
+    by_stage = {surface.name: Amdahl(*surface.coefficients) for surface in published.surfaces(name)[0]}
+    return Setting(published.released(name, rates[0]), lambda stage, option, rows: by_stage[stage].latency_ms(rows, option.units), rates, times, past)
 
-    name: str
-    times: ChangeTimes
-    rates: tuple[float, ...]
-    past: tuple[float, ...] = ()
 
-    def believed(self, level: Level, seed: int) -> tuple[Problem, Profile]:
-        """As Themis' planner has it: the fitted surfaces in its own form."""
-        surfaces, slo_ms = published.surfaces(self.name)
-        profile = profiled(self.released, self.surface(), level, seed)
-        fitted = tuple(replace(surface, coefficients=_coefficients(profile, surface.name)) for surface in surfaces)
-        return published.problem(fitted, slo_ms, self.rates[0], published.MULTIPLIERS[self.name]), profile
+def believed(name: str, profile: Profile) -> Problem:
+    """As Themis' planner has it: the fitted surfaces in its own form, a tenth higher."""
+    surfaces, slo_ms = published.surfaces(name)
+    fitted = tuple(replace(surface, coefficients=_coefficients(profile, surface.name)) for surface in surfaces)
+    return published.problem(fitted, slo_ms, 1.0, published.MULTIPLIERS[name])
 
-    @property
-    def released(self) -> Problem:
-        return published.released(self.name, self.rates[0])
 
-    def surface(self) -> Callable:
-        by_stage = {surface.name: Amdahl(*surface.coefficients) for surface in published.surfaces(self.name)[0]}
-        return lambda stage, option, rows: by_stage[stage].latency_ms(rows, option.units)
+def themis(problem: Problem) -> Themis:
+    return Themis(problem, variants={stage.name: stage.options[0] for stage in problem.stages})
 
-    def make(self, build: Callable[[Problem, Profile], tuple[Policy, Problem]], station: Callable[[str], Station],
-             forecaster: Callable[[], Forecaster] = Persistence) -> Make:
-        def made(level: Level, seed: int) -> tuple[Scenario, Control]:
-            policy, problem = build(*self.believed(level, seed))
-            truth = Truth(self.surface(), level.cv, level.bias)
-            arrivals = Arrivals(Poisson(self.rates), problem.slo_ms / 1000)
-            first = first_shares(policy, problem, self.rates[0])
-            return Scenario(problem, graph_of(problem, station), arrivals, truth, first, self.times), Control(policy, forecaster(), past=self.past)
 
-        return made
+def case(name: str, setting: Setting, which: tuple[str, ...] = ()) -> Case:
+    """which: contenders; () = all."""
+    released = setting.problem
 
-    def case(self, name: str, which: tuple[str, ...] = ()) -> Case:
-        """which: contenders; () = all."""
-        peak = max(self.rates)
-        themis = lambda problem, _: (Themis(problem, variants={stage.name: stage.options[0] for stage in problem.stages}), problem)  # noqa: E731
-        contenders = (
-            Contender("themis", Role.PAPER, self.make(themis, dispatched, surging)),
-            Contender("horizontal only", Role.BASELINE, self.make(lambda problem, _: (HorizontalOnly(problem), problem), dispatched)),
-            Contender("vertical only", Role.BASELINE, self.make(lambda problem, _: (VerticalOnly(problem, peak_rate=peak), problem), dispatched)),
-            Contender("inferline", Role.BASELINE, self.make(lambda problem, _: (InferLine(problem, base_rate=self.rates[0]), problem), dispatched)),
-            Contender("themis, our queue", Role.ABLATED, self.make(themis, Station, surging)),
-            Contender("sluice, same levers", Role.SAME, self.make(self._sluice(INTERVAL_S), Station)),
-            Contender("sluice", Role.ALL, self.make(self._sluice(None), Station)),
-        )
-        return Case(name, tuple(one for one in contenders if not which or one.name in which))
+    def of(build: Callable[[Problem], Policy]) -> Build:
+        return lambda profile: build(believed(name, profile))
 
-    def _sluice(self, interval_s: float | None) -> Callable[[Problem, Profile], tuple[Policy, Problem]]:
-        def build(problem: Problem, profile: Profile) -> tuple[Policy, Problem]:
-            own = ours(self.released, profile)
-            policy = Sluice(own, self.times, LEVERS)
-            return policy if interval_s is None else replace(policy, interval_s=interval_s), own
+    def sluice(profile: Profile) -> Sluice:
+        return Sluice(setting.ours(profile), setting.times, LEVERS)
 
-        return build
+    contenders = (
+        Contender("themis", Role.PAPER, setting.make(of(themis), dispatched, surging)),
+        Contender("horizontal only", Role.BASELINE, setting.make(of(HorizontalOnly), dispatched)),
+        Contender("vertical only", Role.BASELINE, setting.make(of(lambda problem: VerticalOnly(problem, peak_rate=max(setting.rates))), dispatched)),
+        Contender("inferline", Role.BASELINE, setting.make(of(lambda problem: InferLine(problem, base_rate=setting.rates[0])), dispatched)),
+        Contender("themis, our queue", Role.ABLATED, setting.make(of(themis), Station, surging)),
+        Contender("sluice, same levers", Role.SAME, setting.make(lambda profile: replace(sluice(profile), interval_s=INTERVAL_S))),
+        Contender("sluice", Role.ALL, setting.make(sluice)),
+    )
+    return Case(name, tuple(one for one in contenders if not which or one.name in which),
+                lambda level, seed: per_second(known(released, setting.surface, level), setting.rates))
 
 
 def dispatched(name: str) -> Station:
@@ -118,12 +96,12 @@ def dispatched(name: str) -> Station:
 
 def study(quick: bool) -> Study:
     seconds = 60 if quick else 660
-    pipelines = {name: published.rates(name)[:seconds] for name in published.DIVIDERS}
+    rates = {name: published.rates(name)[:seconds] for name in published.DIVIDERS}
 
     def of(name: str, cold_start_s: float, resize_s: float, which: tuple[str, ...] = ()) -> Case:
-        return Pipeline(name, ChangeTimes(cold_start_s, resize_s=resize_s), pipelines[name], past(name)).case(name, which)
+        return case(name, pipeline(name, rates[name], past(name), ChangeTimes(cold_start_s, resize_s=resize_s)), which)
 
-    tables = tuple(of(name, COLD_START_S, RESIZE_S) for name in pipelines)
+    tables = tuple(of(name, COLD_START_S, RESIZE_S) for name in rates)
     few = ("themis", "horizontal only", "vertical only", "sluice, same levers")
     cold = tuple((cold_s, of("video", cold_s, RESIZE_S, few)) for cold_s in COLD_STARTS_S)
     resize = tuple((1000 * resize_s, of("video", COLD_START_S, resize_s, few)) for resize_s in RESIZES_S)

@@ -45,14 +45,15 @@ def room(rows: Rows, metrics: tuple[str, ...]) -> dict[str, float]:
 
 
 def targets(rows: Rows, metrics: tuple[str, ...]) -> dict[str, dict]:
-    """By contender of ours: what it was to reach and whether it did; none where the case has no system of a paper."""
+    """By contender of ours: what it was to reach and whether it did, None with a single seed; none where the case has no system of a paper."""
     found: dict[str, dict] = {}
+    several = all(len(by_seed) > 1 for by_seed in rows.by_seed.values())
     if rows.case.paper is None:
         return found
     for one in rows.case.contenders:
         if one.role is Role.SAME:
             bad = worse(rows, one.name, metrics)
-            found[one.name] = {"target": "no metric significantly worse", "worse": bad, "reached": not bad}
+            found[one.name] = {"target": "no metric significantly worse", "worse": bad, "reached": not bad if several else None}
         elif one.role is Role.ALL:
             better = gains(rows, one.name, metrics)
             sure = [metric for metric, gain in better.items()
@@ -60,8 +61,15 @@ def targets(rows: Rows, metrics: tuple[str, ...]) -> dict[str, dict]:
             left = room(rows, metrics)
             too_little = bool(left) and set(left) == set(metrics) and all(share < GAIN for share in left.values())
             found[one.name] = {"target": f"one metric {100 * GAIN:.0f} % better", "gains": better, "room": left, "better": sure,
-                               "reached": bool(sure), "bound_leaves_room": not too_little}
+                               "reached": bool(sure) if several else None, "bound_leaves_room": not too_little}
     return found
+
+
+def word(told: dict) -> str:
+    """Whether a target was reached, for people."""
+    if told["reached"] is None:
+        return "not known from one seed"
+    return "reached" if told["reached"] else "missed" if told.get("bound_leaves_room", True) else "no room, the bound is nearer"
 
 
 def ratio(rows: Rows, contender: str, other: str) -> float | None:
