@@ -49,9 +49,12 @@ class ReplicaProcess:
         self.wish = wish
         self.facts: Mapping[str, Any] | None = None
         """What READY said of this wish."""
+        self.unwanted = 0
+        """Answers on their way that nobody waits for any more."""
         self.cause: Cause | None = None
         self.broken: str | None = None
         self._low = False
+        self._loads = 0
         self._loop = asyncio.get_running_loop()
         self._incoming, self._outgoing = wire.Incoming(), wire.Outgoing()
         self._writing = False
@@ -87,6 +90,7 @@ class ReplicaProcess:
     def load(self, wish: Mapping[str, Any]) -> None:
         """Lets it load something; instead of what it has, if it has loaded before. READY or BROKEN follows."""
         self.wish, self.facts = wish, None
+        self._loads += 1
         self.send(wire.pack_json(Kind.LOAD, wish))
 
     def fit(self, cores: float, cpus: Sequence[int], slot: float | None) -> None:
@@ -175,7 +179,12 @@ class ReplicaProcess:
         for frame in self._incoming.frames(chunk):
             if frame.kind is Kind.BROKEN:
                 self.broken = str(frame.json()["error"]).strip()
+            elif frame.kind is Kind.ANSWER and self.unwanted:
+                self.unwanted -= 1
             elif frame.kind is Kind.READY:
+                self._loads -= 1
+                if self._loads:
+                    continue  # it was told to load something else meanwhile
                 self.facts = frame.json()
                 self.owner.received(self, frame)
             else:

@@ -90,6 +90,8 @@ class Spares:
         process = best.process
         del self._spares[process]
         process.raise_priority()
+        if process.facts is not None and not best.ready:
+            process.unwanted += 1  # a batch that it was being warmed with
         if not self._fits(process, wish):
             process.load(wish)
         elif process.facts is not None and best.ready:

@@ -304,3 +304,37 @@ def test_a_resize_before_it_has_loaded_counts():
         assert len(next(iter(affinities(heard.replicas.pids()[0])))) == min(2, len(os.sched_getaffinity(0)))
 
     play(scene)
+
+
+@pytest.mark.parametrize("suffix", ["", "!"])
+def test_a_spare_taken_while_it_is_warmed_answers_only_what_it_is_asked(at_once, suffix):
+    slow = {**WISH, "operator": "operators.echo:Sleeper", "options": {"sleep_ms": 200}}
+    warmed = []
+
+    def batches(facts):
+        warmed.append(facts)
+        return [(1, encode([b"warm"])), (1, encode([b"warm"]))]
+
+    async def scene(heard):
+        await heard.start(0, slow)
+        heard.replicas.keep_spares(1, slow, batches)
+        await heard.until(lambda: warmed)
+        (spare,) = heard.replicas.spare_pids()
+        assert await heard.start(1, {**slow, "options": {"sleep_ms": 200, "suffix": suffix}}) == spare
+        assert "warm" not in heard.ready[1]
+        assert await heard.ask(1, b"x") == [b"x" + suffix.encode()]
+
+    play(scene)
+
+
+def test_a_spare_taken_while_it_loads_is_ready_when_it_has_loaded_what_it_shall(at_once):
+    async def scene(heard):
+        await heard.start(0)
+        heard.replicas.keep_spares(1, WISH, lambda facts: [])
+        await heard.until(heard.replicas.spare_pids)
+        (spare,) = heard.replicas.spare_pids()
+        assert await heard.start(1, {**MARKED, "version": "2"}) == spare
+        assert heard.ready[1]["version"] == "2"
+        assert await heard.ask(1, b"x") == [b"x!"]
+
+    play(scene)
