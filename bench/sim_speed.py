@@ -4,8 +4,8 @@ Each stage has 32 replicas of l(b) = 2 + b ms with noise of 15 %, so 25,600 rows
 process with an SLO of 300 ms, gathered by proxies with the connector's own settings. Nothing is planned: decisions are counted apart, by the
 controller's clock, when there are any. Each figure is the median of several runs of other seeds; a first run warms up.
 
-What it costs depends on how many rows travel together, so two smaller pipelines are run beside it: 8 replicas each at 5,120 events/s, and
-one each at 60 events/s, where every micro-batch is one row. `product_share` is the share of the time, in a profile, that the product's own
+What it costs depends on how many rows travel together, so a larger and two smaller pipelines are run beside it: 128 replicas each at 81,920
+events/s, 8 at 5,120, and one each at 60 events/s, where every micro-batch is one row. `product_share` is the share of the time, in a profile, that the product's own
 queue, rule and stage take: the limit for any simulator that runs them.
 """
 
@@ -35,18 +35,21 @@ SLO_S = 0.3
 
 def run(quick: bool, seed: int) -> dict:
     seconds, repeats = (2, 3) if quick else (15, 5)
-    busy, smaller, sparse = (_scenario(replicas, rate, length) for replicas, rate, length in (
-        (32, LOAD * 32 * _full_rate(), seconds), (8, LOAD * 8 * _full_rate(), 3 * seconds), (1, 60.0, 60 * seconds)))
+    busy, larger, smaller, sparse = (_scenario(replicas, rate, length) for replicas, rate, length in (
+        (32, LOAD * 32 * _full_rate(), seconds), (128, LOAD * 128 * _full_rate(), max(1, seconds // 4)),
+        (8, LOAD * 8 * _full_rate(), 3 * seconds), (1, 60.0, 60 * seconds)))
     simulate(busy, seed=seed)
     without = [_rate(busy, seed + one, records=False) for one in range(repeats)]
     progress(f"records off: {[round(one) for one in without]}")
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before records are kept
     with_records = [_rate(busy, seed + one, records=True) for one in range(repeats)]
     progress(f"records on: {[round(one) for one in with_records]}")
+    many = [_rate(larger, seed + one, records=False) for one in range(repeats)]
     eight = [_rate(smaller, seed + one, records=False) for one in range(repeats)]
     single = [_rate(sparse, seed + one, records=False) for one in range(repeats)]
     figures = {"requests_per_s": statistics.median(without), "with_records_per_s": statistics.median(with_records), "peak_rss_mb": peak_mb,
-               "eight_replicas_per_s": statistics.median(eight), "single_rows_per_s": statistics.median(single), "product_share": _product_share(busy, seed)}
+               "many_replicas_per_s": statistics.median(many), "eight_replicas_per_s": statistics.median(eight),
+               "single_rows_per_s": statistics.median(single), "product_share": _product_share(busy, seed)}
     print(table(["two stages, 80 % load, batch up to 8", "figure"], [[name, round(value, 2)] for name, value in figures.items()]))
     return figures
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, exp
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from operators.queue import EdfQueue
 from operators.service_time import ServiceTime
@@ -37,6 +37,10 @@ class Reason(StrEnum):
     DEADLINE = "deadline"
     IDLE = "idle"
     FLUSH = "flush"
+
+
+_FULL, _IDLE = Reason.FULL, Reason.IDLE  # asking an enumeration for a member is a call in Python
+_new: Any = tuple.__new__  # what a named tuple's own __new__, a function in Python, calls
 
 
 class Release(NamedTuple):  # as View and Wait: made for every batch, at a third of the cost of a frozen dataclass
@@ -82,18 +86,19 @@ class AdaptiveRule:
     headroom: float = HEADROOM
 
     def decide(self, view: View, now: float) -> Release | Wait:
-        queued = len(view.queue)
-        if queued >= view.batch_max:
-            return Release(view.batch_max, Reason.FULL)
+        queue, batch_max, _, _, _, _ = view
+        queued = queue.rows
+        if queued >= batch_max:
+            return _new(Release, (batch_max, _FULL, None))
         needed = batch_needed(view, self.headroom)
         if queued >= needed:
-            return Release(queued, Reason.IDLE)
+            return _new(Release, (queued, _IDLE, None))
         one_more_s = view.service_time.of(queued + 1) or 0.0
         latest = view.stage_deadline() - one_more_s
         if now >= latest:
             return Release(queued, Reason.DEADLINE)
         filled = now + max(LEAST_WAIT_S, (needed - queued) / view.rate)
-        return Wait(min(latest, filled))
+        return _new(Wait, (latest if latest < filled else filled,))
 
     def observe(self, rows: int, late: int) -> None:
         pass
@@ -155,15 +160,16 @@ class EarlyDropRule:
 
 def batch_needed(view: View, headroom: float) -> int:
     """b*: from R b >= headroom lam (fixed + per_row b). 1 while l is unknown."""
-    fixed, per_row = view.service_time.fixed_s, view.service_time.per_row_s
+    _, batch_max, replicas, rate, service_time, _ = view
+    fixed, per_row = service_time.fixed_s, service_time.per_row_s
     if fixed is None or per_row is None:
         return 1
-    load = headroom * view.rate
-    spare = view.replicas - load * per_row
+    load = headroom * rate
+    spare = replicas - load * per_row
     if spare <= 0:
-        return view.batch_max
+        return batch_max
     needed = ceil(load * fixed / spare)
-    return 1 if needed < 1 else min(needed, view.batch_max)
+    return 1 if needed < 1 else needed if needed < batch_max else batch_max
 
 
 @dataclass(slots=True)

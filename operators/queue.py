@@ -97,13 +97,15 @@ def runs_of(request: Any, deadlines: NDArray[np.float64], arrived: float, keep: 
 
 
 class EdfQueue:
+    """rows: that wait; `len` says the same, at the price of a call."""
+
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Run]] = []
-        self._rows = 0
+        self.rows = 0
         self._sequence = 0
 
     def __len__(self) -> int:
-        return self._rows
+        return self.rows
 
     def add(self, run: Run) -> None:
         if not len(run):
@@ -141,7 +143,12 @@ class EdfQueue:
                 if last > following[0] or (last == following[0] and run.sequence > following[1]):
                     taken += self._interleaved(self._pop(), n)
                     break
-            taken.append(self._prefix(run, count))
+            if count < len(run.rows):
+                taken.append(self._prefix(run, count))
+                break
+            heappop(heap)
+            self.rows -= count
+            taken.append(run)
             n -= count
         return taken
 
@@ -166,7 +173,7 @@ class EdfQueue:
     def withdraw(self, cut: Callable[[Run], int]) -> list[Run]:
         """Removes the first `cut(run)` rows of every run."""
         gone = [(run, cut(run)) for _, _, run in self._heap]
-        self._heap, self._rows = [], 0
+        self._heap, self.rows = [], 0
         for run, count in gone:
             if count < len(run.rows):
                 self._push(run.part(count, len(run.rows)))
@@ -178,7 +185,7 @@ class EdfQueue:
         if gone:
             self._heap = [entry for entry in self._heap if not unwanted(entry[2])]
             heapify(self._heap)
-            self._rows -= sum(map(len, gone))
+            self.rows -= sum(map(len, gone))
         return gone
 
     def _interleaved(self, run: Run, n: int) -> list[Run]:
@@ -207,7 +214,7 @@ class EdfQueue:
     def _prefix(self, run: Run, count: int) -> Run:
         """The first `count` rows, at least one, of the first run of the heap, whose rest stays."""
         heap = self._heap
-        self._rows -= count
+        self.rows -= count
         rows, deadlines = run.rows, run.deadlines
         if count == len(rows):
             heappop(heap)
@@ -225,11 +232,11 @@ class EdfQueue:
 
     def _push(self, run: Run) -> None:
         heappush(self._heap, (float(run.deadlines[0]), run.sequence, run))
-        self._rows += len(run.rows)
+        self.rows += len(run.rows)
 
     def _pop(self) -> Run:
         run = heappop(self._heap)[2]
-        self._rows -= len(run.rows)
+        self.rows -= len(run.rows)
         return run
 
 

@@ -46,27 +46,24 @@ class ServiceTime:
         size_rows = DECAY * size_rows + rows
         size_seconds = DECAY * size_seconds + seconds
         sizes[size] = (number, size_rows, size_seconds, size_rows * size_rows / number, size_rows * size_seconds / number)
-        self._solve()
+        weight = rows_sum = seconds_sum = squares = products = 0.0
+        for number, size_rows, size_seconds, size_squares, size_products in sizes.values():
+            weight += number
+            rows_sum += size_rows
+            seconds_sum += size_seconds
+            squares += size_squares
+            products += size_products
+        mean_rows, mean_s = rows_sum / weight, seconds_sum / weight
+        square = mean_rows * mean_rows
+        variance = squares / weight - square
+        covariance = products / weight - mean_rows * mean_s
+        ratio, pull = mean_s / mean_rows, PRIOR * square
+        slope = (covariance + pull * ratio) / (variance + pull if variance > 0 else pull)
+        per_row_s = 0.0 if slope < 0 else slope if slope < ratio else ratio
+        self.per_row_s, self.fixed_s = per_row_s, mean_s - per_row_s * mean_rows
 
     def of(self, rows: float) -> float | None:
         """l(rows), None until something was measured."""
         if self.fixed_s is None or self.per_row_s is None:
             return None
         return self.fixed_s + self.per_row_s * rows
-
-    def _solve(self) -> None:
-        weight = rows = seconds = squares = products = 0.0
-        for number, size_rows, size_seconds, size_squares, size_products in self._sizes.values():
-            weight += number
-            rows += size_rows
-            seconds += size_seconds
-            squares += size_squares
-            products += size_products
-        rows, seconds = rows / weight, seconds / weight
-        square = rows * rows
-        variance = squares / weight - square
-        covariance = products / weight - rows * seconds
-        ratio, pull = seconds / rows, PRIOR * rows * rows
-        slope = (covariance + pull * ratio) / (variance + pull if variance > 0 else pull)
-        per_row_s = 0.0 if slope < 0 else slope if slope < ratio else ratio
-        self.per_row_s, self.fixed_s = per_row_s, seconds - per_row_s * rows

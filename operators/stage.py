@@ -101,7 +101,7 @@ class Stage:
         self.rate = ArrivalRate()
         self.service_time = ServiceTime()
         self.draining = False
-        self._on_late = on_late
+        self._sheds = on_late is OnLate.DEAD_LETTER
         self._rule = rule or AdaptiveRule()
         self._share = deadline_share
         self._hang_s = hang_s
@@ -319,13 +319,24 @@ class Stage:
 
     def _dispatch(self, actions: list[Action], now: float) -> list[Action]:
         """Gives idle replicas what the rule releases."""
-        if self._on_late is OnLate.DEAD_LETTER:
+        if self._sheds:
             self._expire(actions, now)
         if now >= self._hang_at:
             self._watch(actions, now)
         idle = self._idle
-        while idle and (len(self.queue) or self._suspects):
-            batch = self._next_batch(actions, now) if self._suspects else self._released(actions, now)
+        if idle and (self._suspects or self.queue.rows):
+            self._hand_out(actions, now)
+        if self._hang_at < inf:
+            if self._hang_wake.at != self._hang_at:
+                self._hang_wake = Wake(self._hang_at)
+            actions.append(self._hang_wake)
+        return actions
+
+    def _hand_out(self, actions: list[Action], now: float) -> None:
+        idle, suspects = self._idle, self._suspects
+        view = _new(View, (self.queue, self.setting.batch, self._ready or 1, self.rate.at(now), self.service_time, self._share))
+        while idle:
+            batch = self._next_batch(actions, view, now) if suspects else self._released(actions, view, now)
             if batch is None:
                 break  # the others would be told the same
             number = idle.pop(0)
@@ -334,11 +345,6 @@ class Stage:
             if now + self._least_limit_s < self._hang_at:
                 self._hang_at = min(self._hang_at, now + self._hang_limit_s)
             actions.append(_new(Send, (number, batch)))
-        if self._hang_at < inf:
-            if self._hang_wake.at != self._hang_at:
-                self._hang_wake = Wake(self._hang_at)
-            actions.append(self._hang_wake)
-        return actions
 
     @property
     def _hang_limit_s(self) -> float:
@@ -360,27 +366,23 @@ class Stage:
             else:
                 self._hang_at = min(self._hang_at, due)
 
-    def _next_batch(self, actions: list[Action], now: float) -> Batch | None:
+    def _next_batch(self, actions: list[Action], view: View, now: float) -> Batch | None:
         """Of suspects and healthy rows."""
         if not self._quarantine_busy() and (not self._healthy_turn or not len(self.queue)):
             return self._quarantined(now)
-        batch = self._released(actions, now)
+        batch = self._released(actions, view, now)
         if batch is None and not self._quarantine_busy():
             return self._quarantined(now)
         self._healthy_turn = False
         return batch
 
-    def _released(self, actions: list[Action], now: float) -> Batch | None:
-        queue, batch_max = self.queue, self.setting.batch
-        queued = len(queue)
+    def _released(self, actions: list[Action], view: View, now: float) -> Batch | None:
+        queue = self.queue
+        queued = queue.rows
         if not queued:
             return None
         release: Release | Wait
-        if self.draining:
-            release = Release(min(queued, batch_max), Reason.FLUSH)
-        else:
-            view = (queue, batch_max, self._ready or 1, self.rate.at(now), self.service_time, self._share)
-            release = self._rule.decide(_new(View, view), now)
+        release = Release(min(queued, view.batch_max), Reason.FLUSH) if self.draining else self._rule.decide(view, now)
         if type(release) is Wait:
             actions.append(Wake(release.until))
             return None

@@ -24,6 +24,7 @@ from simulator.sink import Sink
 from simulator.site import Site
 from simulator.truth import Factors
 
+IN_TIME = Outcome.IN_TIME  # asking an enumeration for a member is a call in Python
 SOURCE_PLACE = 1_000_000
 """The source among the places where events choose a way."""
 
@@ -89,7 +90,7 @@ class Flow:
         roots = roots[~np.isin(roots, self._families.left_behind())]
         if len(roots):
             roots = roots[np.argsort(self.rows.values[EVENT, roots], kind="stable")]
-            self.sink.end(roots, Outcome.UNFINISHED, now_s)
+            self.sink.end([roots], len(roots), Outcome.UNFINISHED, now_s)
             self.sink.count()
 
     def acted(self, at_s: float, station: str, kind: str, amount: float) -> None:
@@ -97,7 +98,7 @@ class Flow:
         if self._records is not None:
             self._records.actions.append(Action(at_s, station, kind, amount))
 
-    def _straight_on(self, station: Station) -> Callable[[list[Slots], float], None] | None:
+    def _straight_on(self, station: Station) -> Callable[[list[Slots], int, float], None] | None:
         """Where all rows of a station go, when that is one place without a join: the common case, without asking again for every batch."""
         if isinstance(station.after, FanOut) or len(station.after.ways) > 1:
             return None
@@ -107,17 +108,20 @@ class Flow:
         following = self._graph.station(to)
         return None if following.join or following.plain else self.sites[to].accept
 
-    def _answered(self, at: int, parts: list[Slots], variant: str, now_s: float) -> None:
+    def _answered(self, at: int, parts: list[Slots], count: int, variant: str, now_s: float) -> None:
         self.rows.answered(at, self._variants[at][variant], parts)
         straight = self._straight[at]
         if straight is not None:
-            straight(parts, now_s)
+            straight(parts, count, now_s)
         else:
             self._on(at, parts[0] if len(parts) == 1 else np.concatenate(parts), variant, now_s)
 
-    def _finished(self, parts: list[Slots], now_s: float) -> None:
-        for slots in parts:
-            self._end(slots, Outcome.IN_TIME, now_s)
+    def _finished(self, parts: list[Slots], count: int, now_s: float) -> None:
+        if self._fans_out:
+            for slots in parts:
+                self._end(slots, Outcome.IN_TIME, now_s)
+        else:
+            self.sink.end(parts, count, IN_TIME, now_s if now_s > self.stalled_until_s else self.stalled_until_s)
 
     def _on(self, at: int, slots: Slots, variant: str, now_s: float) -> None:
         after = self._graph.stations[at].after
@@ -152,14 +156,15 @@ class Flow:
         if station.plain:
             self._on(at, slots, "", now_s)
         else:
-            self.sites[station.name].accept([slots], now_s)
+            self.sites[station.name].accept([slots], len(slots), now_s)
 
     def _end(self, slots: Slots, outcome: Outcome, now_s: float) -> None:
         if not self._fans_out:
-            self.sink.end(slots, outcome, max(now_s, self.stalled_until_s))
+            self.sink.end([slots], len(slots), outcome, max(now_s, self.stalled_until_s))
             return
         born = self.rows.parent[slots] >= 0
         if born.any():
             self._families.ended(slots[born], outcome, self._relatives, now_s)
         if not born.all():
-            self.sink.end(slots[~born], outcome, max(now_s, self.stalled_until_s))
+            roots = slots[~born]
+            self.sink.end([roots], len(roots), outcome, max(now_s, self.stalled_until_s))

@@ -31,9 +31,12 @@ class Handed:
         self.count = 0
         self._parts: list[tuple[float, Slots]] = []
 
-    def add(self, slots: Slots, now_s: float) -> None:
-        self._parts.append((now_s, slots))
-        self.count += len(slots)
+    def add(self, parts: list[Slots], count: int, now_s: float) -> int:
+        """parts: `count` rows in all. How many wait now."""
+        for slots in parts:
+            self._parts.append((now_s, slots))
+        self.count += count
+        return self.count
 
     def first_s(self) -> float:
         return self._parts[0][0] if self._parts else inf

@@ -31,6 +31,10 @@ class Priority(IntEnum):
     ACTION = 9
 
 
+ARRIVAL, FAILURE, DONE, READY, PROXY, WAKE, HORIZON, TELEMETRY, DECISION, ACTION = (int(one) for one in Priority)
+"""The same as plain numbers: asking an enumeration for a member is a call in Python."""
+
+
 class Loop:
     """now_s: of the event that is being worked on."""
 
@@ -41,7 +45,7 @@ class Loop:
         self._sequence = 0
         self._stopped = False
 
-    def at(self, time_s: float, priority: Priority, call: Call, what: Any = None) -> None:
+    def at(self, time_s: float, priority: int, call: Call, what: Any = None) -> None:
         """`call(time_s, what)` at that time, which is not before now."""
         self._sequence = sequence = self._sequence + 1
         heappush(self._heap, (time_s, priority, sequence, call, what))

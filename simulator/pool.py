@@ -22,7 +22,7 @@ from operators.stage import Stage
 from simulator.cluster import Cluster
 from simulator.drop_older import DropOlder
 from simulator.gpus import Gpus
-from simulator.loop import Loop, Priority
+from simulator.loop import DONE, FAILURE, READY, WAKE, Loop
 from simulator.network import Station
 from simulator.outcome import Outcome
 from simulator.proxy import CONTROL_S, Proxy, Request, gathered
@@ -30,7 +30,7 @@ from simulator.replica import Replica, beyond, freed, holds
 from simulator.rows import ARRIVED, Rows, Slots
 from simulator.truth import Factors, Truth
 
-DONE = Result(0.0)
+SERVED = Result(0.0)
 LOSS = {Status.EXPIRED: Outcome.EXPIRED, Status.FAILED: Outcome.FAILED}
 
 
@@ -50,9 +50,9 @@ class World:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlet:
-    """Where a pool's rows go. answered(parts, variant, now), lost(slots, outcome, now), settled(now): a replica became ready or went."""
+    """Where a pool's rows go. answered(parts, rows of them, variant, now), lost(slots, outcome, now), settled(now): a replica became ready or went."""
 
-    answered: Callable[[list[Slots], str, float], None]
+    answered: Callable[[list[Slots], int, str, float], None]
     lost: Callable[[Slots, Outcome, float], None]
     settled: Callable[[float], None]
 
@@ -184,7 +184,7 @@ class Pool:
             elif kind is Wake:
                 if action.at < self._wake_s:
                     self._wake_s = max(action.at, now_s)
-                    self._world.loop.at(self._wake_s, Priority.WAKE, self._tick)
+                    self._world.loop.at(self._wake_s, WAKE, self._tick)
             else:
                 self._carry_out(action, now_s)
                 changed = True
@@ -197,7 +197,8 @@ class Pool:
         """Rows that were answered together go on together; then their proxies may send more."""
         passed: list[Slots] = []
         proxies: list[Proxy] = []
-        seen, by = 0, ""
+        seen = ahead = 0
+        by = ""
         for run, _, late, _, _, _, variant, result, _, _ in answers:
             request: Request = run.request
             slots, count = request.slots, len(run.rows)
@@ -215,9 +216,10 @@ class Pool:
                 proxies.append(proxy)
             if result is not None:
                 passed.append(slots)
+                ahead += count
                 by = variant.name
         if passed:
-            self._outlet.answered(passed, by, now_s)
+            self._outlet.answered(passed, ahead, by, now_s)
         self.seen += seen
         if len(passed) < len(answers):
             self._lost(answers, now_s)
@@ -241,7 +243,7 @@ class Pool:
             case Stop(number):
                 self._release(self._replicas.pop(number), now_s)
             case Kill(number):
-                self._world.loop.at(now_s, Priority.FAILURE, self._killed, self._replicas[number])
+                self._world.loop.at(now_s, FAILURE, self._killed, self._replicas[number])
             case Resize(number, _):
                 self._resize(self._replicas[number], now_s)
 
@@ -254,14 +256,14 @@ class Pool:
         seconds = mean_s * self._factors.next()
         if self._world.gpus.shared:
             seconds *= self._world.gpus.factor(one)
-        self._world.loop.at(now_s + seconds, Priority.DONE, self._done, one)
+        self._world.loop.at(now_s + seconds, DONE, self._done, one)
 
     def _done(self, now_s: float, one: Replica) -> None:
         if one.gone:
             return
         self._busy(-one.busy_units, now_s)
         one.busy_units = 0.0
-        self._apply(self.stage.replica_done(one.number, DONE, now_s), now_s)
+        self._apply(self.stage.replica_done(one.number, SERVED, now_s), now_s)
 
     def _busy(self, units: float, now_s: float) -> None:
         if now_s > self._busy_at_s:
@@ -285,7 +287,7 @@ class Pool:
         def granted(at_s: float) -> None:
             one.ask, one.held = None, units
             self._world.gpus.place(one, option.device, option.variant, option.units)
-            self._world.loop.at(at_s + start_s, Priority.READY, self._ready, one)
+            self._world.loop.at(at_s + start_s, READY, self._ready, one)
 
         one.ask = self._world.cluster.ask(units, granted, now_s)
 
@@ -316,7 +318,7 @@ class Pool:
             one.ask = None
             for kind, amount in more.items():
                 one.held[kind] = one.held.get(kind, 0.0) + amount
-            self._world.loop.at(at_s + self._world.changes.resize_s, Priority.READY, self._resized, (one, option))
+            self._world.loop.at(at_s + self._world.changes.resize_s, READY, self._resized, (one, option))
 
         more = beyond(option, one.held)
         one.held = dict(one.held)

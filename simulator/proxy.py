@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 
 from simulator.inbox import Inbox
-from simulator.loop import Loop, Priority
+from simulator.loop import PROXY, Loop
 from simulator.rows import Slots
 
 GATHER_S = 0.002  # as the service tells proxies, and how often it looks at its rate (operators.hosted)
@@ -102,11 +102,11 @@ class Proxy:
         self._sending = False
         if due_s < self._timer_s:
             self._timer_s = due_s
-            self._loop.at(due_s, Priority.PROXY, self._timer)
+            self._loop.at(due_s, PROXY, self._timer)
 
     def stall(self, until_s: float) -> None:
         self._not_before_s = max(self._not_before_s, until_s)
-        self._loop.at(until_s, Priority.PROXY, self._timer)
+        self._loop.at(until_s, PROXY, self._timer)
 
     def _timer(self, now_s: float, _: None) -> None:
         if now_s >= self._timer_s:

@@ -36,7 +36,7 @@ class Rows:
         self.values = np.zeros((COLUMNS, size))
         self.deadline = self.values[DEADLINE]
         self._variants = np.full((stages, size), -1, np.int8)
-        self._answers: list[tuple[int, int, Slots]] = []
+        self._answers: list[tuple[int, int, list[Slots]]] = []
         self.parent = np.full(size, -1, np.int64)
         self._free = np.arange(size, dtype=np.int64)[::-1].copy()
         self._count = size
@@ -54,8 +54,8 @@ class Rows:
     def variants(self) -> NDArray[np.int8]:
         if self._answers:
             noted: dict[tuple[int, int], list[Slots]] = {}
-            for stage, variant, slots in self._answers:
-                noted.setdefault((stage, variant), []).append(slots)
+            for stage, variant, some in self._answers:
+                noted.setdefault((stage, variant), []).extend(some)
             for (stage, variant), parts in noted.items():
                 self._variants[stage][np.concatenate(parts)] = variant
             self._answers.clear()
@@ -63,8 +63,7 @@ class Rows:
 
     def answered(self, stage: int, variant: int, parts: list[Slots]) -> None:
         """At that stage, by the variant of that index."""
-        for slots in parts:
-            self._answers.append((stage, variant, slots))
+        self._answers.append((stage, variant, parts))
 
     def take(self, count: int) -> Slots:
         """Slots of new rows, without a parent; their values are the caller's to set."""

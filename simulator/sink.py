@@ -11,7 +11,7 @@ from simulator.records import Events, Records
 from simulator.rows import ARRIVED, DEADLINE, EVENT, SENT, Rows, Slots, anywhere
 from simulator.tally import Tally
 
-GATHERED = 1024
+GATHERED = 4096
 """Events counted at a time."""
 
 
@@ -24,9 +24,7 @@ class Sink:
         self._rows = rows
         self._accuracies = accuracies
         self._least_s = least_s
-        self._slots: list[Slots] = []
-        self._finish: list[float] = []
-        self._lost: list[int] = []
+        self._ended: list[tuple[list[Slots], int, Outcome, float]] = []
         self._gathered = 0
 
     @property
@@ -34,23 +32,21 @@ class Sink:
         """That ended so far."""
         return self.tally.events + self._gathered
 
-    def end(self, slots: Slots, outcome: Outcome, now_s: float) -> None:
-        """outcome IN_TIME: answered now, in time or late as the deadlines say."""
-        self._slots.append(slots)
-        self._finish.append(now_s)
-        self._lost.append(outcome)
-        self._gathered += len(slots)
+    def end(self, parts: list[Slots], count: int, outcome: Outcome, now_s: float) -> None:
+        """parts: `count` rows in all. outcome IN_TIME: answered now, in time or late as the deadlines say."""
+        self._ended.append((parts, count, outcome, now_s))
+        self._gathered += count
         if self._gathered >= GATHERED:
             self.count()
 
     def count(self) -> None:
-        if not self._slots:
+        if not self._ended:
             return
-        slots = np.concatenate(self._slots)
-        lengths = [len(part) for part in self._slots]
-        finish = np.repeat(self._finish, lengths)
-        outcome = np.repeat(np.array(self._lost, np.int8), lengths)
-        self._slots, self._finish, self._lost, self._gathered = [], [], [], 0
+        slots = np.concatenate([slots for parts, _, _, _ in self._ended for slots in parts])
+        counts = [count for _, count, _, _ in self._ended]
+        finish = np.repeat([now_s for _, _, _, now_s in self._ended], counts)
+        outcome = np.repeat(np.array([outcome for _, _, outcome, _ in self._ended], np.int8), counts)
+        self._ended, self._gathered = [], 0
         self._counted(slots, finish, outcome)
         self._rows.free(slots)
 

@@ -56,14 +56,10 @@ class Site:
         for proxy in self.proxies:
             proxy.subtasks = parallelism
 
-    def accept(self, parts: list[Slots], now_s: float) -> None:
-        """Rows that another station handed on."""
-        handed = self.handed
-        before = handed.count
-        for slots in parts:
-            handed.add(slots, now_s)
-        self._handed += handed.count - before
-        self.from_stages.more(handed.count, now_s)
+    def accept(self, parts: list[Slots], count: int, now_s: float) -> None:
+        """Rows that another station handed on, `count` in all."""
+        self._handed += count
+        self.from_stages.more(self.handed.add(parts, count, now_s), now_s)
 
     def arrived(self, now_s: float) -> int:
         """Rows that came here so far, sent on or not."""

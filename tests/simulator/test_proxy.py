@@ -27,7 +27,7 @@ class Bench:
 
     def hand(self, rows, now_s):
         self.loop.run(now_s)
-        self.inbox.add(np.arange(rows), now_s)
+        self.inbox.add([np.arange(rows)], rows, now_s)
         self.proxy.poll(now_s)
 
 
@@ -101,8 +101,8 @@ def test_events_that_come_later_may_go_before_those_on_the_way():
 
 def test_handed_rows_are_taken_in_order_across_their_parts():
     inbox = Handed()
-    inbox.add(np.array([1, 2, 3]), 0.1)
-    inbox.add(np.array([4, 5]), 0.2)
+    inbox.add([np.array([1, 2, 3])], 3, 0.1)
+    inbox.add([np.array([4, 5])], 2, 0.2)
     assert inbox.take(2).tolist() == [1, 2]
     assert (inbox.first_s(), inbox.here(0.2)) == (0.1, 3)
     assert inbox.take(2).tolist() == [3, 4]
