@@ -63,6 +63,9 @@ def test_servers_of_others_serve_a_stage_and_the_suite_names_what_they_do_differ
 
 KNOWN = {
     "triton": {"grpc": set(), "http": set()},
-    "mlserver": {"grpc": set(), "http": set()},
+    "mlserver": {
+        "grpc": {"wrong datatype", "wrong shape", "fewer values than the shape says", "large request"},
+        "http": {"wrong datatype", "wrong shape", "fewer values than the shape says"},
+    },
 }
-"""What each does otherwise; see docs/operators.md."""
+"""MLServer leaves types and shapes to the model, and takes gRPC's default of 4 MB unless its settings say more."""
