@@ -27,9 +27,12 @@ from operators.wire import Buffer, Kind
 STOP_TIMEOUT_S = 5.0
 WATCH_S = 0.5
 GROUP_RETRY_S = 0.2
-NICEST = 19
+LOW_GROUP = 10
+"""Niceness of a spare's session: on a machine that is always busy it still loads, with a tenth of a core."""
 BUFFER_BYTES = 1 << 20
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait for each other sleep instead of spinning, which on a busy machine takes the cores from those that they wait for."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -124,7 +127,7 @@ class ReplicaProcess:
         """Idle among the service's processes, and among those of other sessions, where Linux schedules by session (autogroups)."""
         if can_take_back():
             self._schedule(os.SCHED_IDLE)
-            self._group(NICEST)
+            self._group(LOW_GROUP)
             self._low = True
 
     def memory_bytes(self) -> int:
@@ -268,4 +271,4 @@ def can_take_back() -> bool:
 
 def _environment(count: int) -> dict[str, str]:
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return {**os.environ, **dict.fromkeys(THREAD_LIMITS, str(count)), "PYTHONPATH": path}
+    return {**WAITING, **os.environ, **dict.fromkeys(THREAD_LIMITS, str(count)), "PYTHONPATH": path}

@@ -74,10 +74,10 @@ def test_cores_that_are_no_eighths_are_refused(service, cores):
 
 
 def test_spares_are_kept_beside_the_replicas(service):
-    service.change(replicas=1, spares=2)
+    service.change(replicas=1)
     service.wait_for_replicas(1)
-    eventually(lambda: service.stage()["processes"]["spares"] == 2, "two spares")
-    assert service.change(replicas=3)["spares"] == 2
+    eventually(lambda: service.stage()["processes"]["spares"] == 1, "a spare")
+    assert service.change(replicas=3)["spares"] == 1
     service.wait_for_replicas(3)
     service.change(spares=0)
     eventually(lambda: service.stage()["processes"]["spares_loading"] + service.stage()["processes"]["spares"] == 0, "no spare")

@@ -69,8 +69,9 @@ def play(scene, processors=None):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Spares are loaded without a pause before."""
+    """Spares are loaded without a pause before, and without waiting for an idle machine."""
     monkeypatch.setattr(spares, "REFILL_S", 0.0)
+    monkeypatch.setattr(process, "can_take_back", lambda: False)
 
 
 @pytest.fixture
@@ -161,18 +162,31 @@ def test_a_spare_takes_over_ready_and_warm(at_once):
         await heard.start(0)
         await heard.spare(batches=[(1, encode([b"warm"])), (1, encode([b"up"]))])
         (spare,) = heard.replicas.spare_pids()
-        if can_take_back():
-            assert os.sched_getscheduler(spare) == os.SCHED_IDLE
         assert list(heard.replicas.pids().values()) != [spare]
         assert heard.replicas.report()["spare_mb"] > 5
         heard.replicas.start(1, WISH, 0.0)
         await heard.until(lambda: 1 in heard.ready)
         assert heard.ready[1]["warm"] is True
         assert heard.replicas.pids()[1] == spare
-        assert {os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{spare}/task")} == {os.sched_getscheduler(0)}
         assert await heard.ask(1) == [b"x"]
         assert heard.replicas.changes[-1].kind == "started_warm"
         await heard.until(lambda: heard.replicas.report()["spares"] == 1)  # the pool fills again
+
+    play(scene)
+
+
+def test_a_spare_loads_at_idle_priority_and_is_taken_to_that_of_the_service(monkeypatch):
+    monkeypatch.setattr(spares, "REFILL_S", 0.0)
+    own = os.sched_getscheduler(0)
+
+    async def scene(heard):
+        await heard.start(0)
+        heard.replicas.keep_spares(1, WISH, lambda facts: [])
+        await heard.until(heard.replicas.spare_pids)
+        (spare,) = heard.replicas.spare_pids()
+        assert os.sched_getscheduler(spare) == (os.SCHED_IDLE if can_take_back() else own)
+        assert await heard.start(1) == spare
+        assert {os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{spare}/task")} == {own}
 
     play(scene)
 
