@@ -153,9 +153,8 @@ class Pool:
                     one.option, one.means = option, self._means_of(option)
         if setting != self.stage.setting:
             self._apply(self.stage.change(setting, now_s), now_s)
-        for one in list(self._replicas.values()) if uneven else ():  # of which the stage knows nothing
-            if one.option.units != option.units:
-                self._resize(one, now_s)
+        if several or uneven:  # of which the stage knows nothing
+            self._resize_each(self._sizes if several else (Share(option, replicas),), now_s)
 
     def fail(self, now_s: float) -> bool:
         """One ready replica dies, the first; False when there is none."""
@@ -304,8 +303,21 @@ class Pool:
         self._apply(self.stage.replica_ready(one.number, now_s), now_s)
         self._outlet.settled(now_s)
 
-    def _resize(self, one: Replica, now_s: float) -> None:
-        option = self._options[_key(one.option)]
+    def _resize_each(self, sizes: tuple[Share, ...], now_s: float) -> None:
+        """Replicas of a size that is not wanted, or not so often, take one that lacks some, the first of them."""
+        lacking = {share.option: share.replicas for share in sizes}
+        over = []
+        for one in self._replicas.values():
+            fitting = next((option for option, count in lacking.items() if count and option.units == (one.to or one.option).units), None)
+            if fitting is None:
+                over.append(one)
+            else:
+                lacking[fitting] -= 1
+        for one, option in zip(over, [option for option, count in lacking.items() for _ in range(count)], strict=False):
+            self._resize(one, now_s, option)
+
+    def _resize(self, one: Replica, now_s: float, to: Option | None = None) -> None:
+        option = one.to = to or self._options[_key(one.option)]
         if one.ask is not None:
             self._world.cluster.withdraw(one.ask)
             one.ask = None
@@ -326,7 +338,7 @@ class Pool:
 
     def _resized(self, now_s: float, what: tuple[Replica, Option]) -> None:
         one, option = what
-        if one.gone or option is not self._options[_key(option)]:
+        if one.gone or option is not one.to:
             return  # a later resize is on its way
         one.option, one.means = option, self._means_of(option)
         self._shrink(one, option, now_s)

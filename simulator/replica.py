@@ -12,6 +12,7 @@ from simulator.cluster import COST, Ask
 class Replica:
     """option: as it runs. means: mean seconds by rows of its batches, shared with others of the option. ask: for units it waits for.
 
+    to          what its newest resize leads to; None = it was never resized
     in_place    it takes over a replica of another variant, so it only loads
     busy_units  of the batch it runs; 0 = none
     """
@@ -25,6 +26,7 @@ class Replica:
     ask: Ask | None = None
     held: dict[str, float] = field(default_factory=dict)
     busy_units: float = 0.0
+    to: Option | None = None
 
 
 def holds(option: Option) -> dict[str, float]:

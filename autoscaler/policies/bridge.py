@@ -12,7 +12,8 @@
                  3  as 2, but no replica larger than wanted
                  4  the plan itself at once
     replicas     those of the bridge, and towards the greater of what runs or starts and what is wanted as many as the devices hold beside
-                 it, stage by stage in turn: nothing is taken away before the plan takes over
+                 it, stage by stage in turn: nothing is taken away before the plan takes over. Those that are not ready start in the wanted
+                 size where that is smaller, beside the larger ones that serve                                       (Themis too)
 
 So the wanted replicas start whatever the bridge, and a bridge ends.
 """
@@ -86,7 +87,9 @@ class Crossing:
     def _grown(self, now: Shares) -> dict[str, tuple[Share, ...]]:
         """Replicas added to the largest share of each stage as far as the devices hold them; stages that start anew as wanted."""
         found = {name: list(self.wanted[name] if self._anew(name) else shares) for name, shares in now.items()}
+        starts = {name: self._starts(name, shares) for name, shares in found.items()}
         goal = {name: max(_count(self.wanted[name]), 0 if self._anew(name) else _count(self.running[name])) for name in found}
+        started = dict.fromkeys(found, 0)
         free = dict(self.problem.devices)
         for shares in found.values():
             for share in shares:
@@ -94,14 +97,22 @@ class Crossing:
         hungry = list(found)
         while hungry:
             for name in list(hungry):
-                at = max(range(len(found[name])), key=lambda place, name=name: found[name][place].share)
-                share = found[name][at]
-                if _count(found[name]) >= min(goal[name], self.problem.stage(name).most) or not _fits(free, share.option):
+                if _count(found[name]) + started[name] >= min(goal[name], self.problem.stage(name).most) or not _fits(free, starts[name]):
                     hungry.remove(name)
                     continue
-                found[name][at] = replace(share, replicas=share.replicas + 1)
-                _take(free, share.option, 1)
-        return {name: tuple(shares) for name, shares in found.items()}
+                started[name] += 1
+                _take(free, starts[name], 1)
+        return {name: _with(shares, starts[name], started[name]) for name, shares in found.items()}
+
+    def _starts(self, name: str, now: list[Share]) -> Option:
+        """The option of what starts at the stage: in the wanted size, or as its largest share."""
+        main = max(now, key=lambda share: share.share).option
+        wanted = [share.option for share in self.wanted[name] if (share.option.variant, share.option.device) == (main.variant, main.device)]
+        if len(now) > 1 or len(wanted) != 1 or wanted[0].units >= main.units:
+            return main
+        same_batch = [option for option in self.problem.stage(name).options
+                      if (option.variant, option.device, option.units, option.batch) == (main.variant, main.device, wanted[0].units, main.batch)]
+        return same_batch[0] if same_batch else main
 
     def _holds_wanted(self, found: Shares) -> bool:
         used: dict[str, float] = {}
@@ -117,6 +128,19 @@ def _only(shares: tuple[Share, ...], ready: int) -> tuple[Share, ...]:
     """As many replicas as are ready, of several variants in proportion; at least one of each."""
     count = _count(shares)
     return tuple(replace(share, replicas=max(1, min(share.replicas, ready * share.replicas // count))) for share in shares)
+
+
+def _with(shares: list[Share], option: Option, more: int) -> tuple[Share, ...]:
+    """Replicas of the option added: to its own share, or as one of another size, which takes rows in proportion to what it carries."""
+    if not more:
+        return tuple(shares)
+    same = [at for at, share in enumerate(shares) if share.option == option]
+    if same:
+        at = same[0]
+        return (*shares[:at], replace(shares[at], replicas=shares[at].replicas + more), *shares[at + 1 :])
+    (main,) = shares
+    part = more * option.throughput / (more * option.throughput + main.replicas * main.option.throughput)
+    return replace(main, share=main.share * (1 - part)), Share(option, more, main.share * part)
 
 
 def _within(option: Option, largest: tuple[Share, ...]) -> bool:

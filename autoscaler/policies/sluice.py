@@ -110,7 +110,7 @@ class Sluice:
         targets = {}
         for stage in chosen.stages:
             parallelism = self._parallelism(state, stage.name, stage.rate)
-            if shares[stage.name] != running[stage.name] or parallelism is not None:
+            if not _runs(shares[stage.name], state.stages[stage.name].pools) or parallelism is not None:
                 targets[stage.name] = Target(shares[stage.name], parallelism)
         asked = f"{need.rate:.0f} events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
         return Decision(targets, Memory(needs, wanted if bridging else None), f"{asked}: {reason}", chosen)
@@ -139,8 +139,15 @@ class Sluice:
         return wanted if wanted > seen.parallelism and pays else None
 
 
+def _runs(shares: tuple[Share, ...], pools: tuple[Pool, ...]) -> bool:
+    """Whether exactly this runs or starts, size by size."""
+    runs = [Share(pool.option, pool.replicas, pool.share) for pool in pools if pool.replicas]
+    return len(runs) == len(shares) and all(any(share.option == one.option and share.replicas == one.replicas and same(share.share, one.share)
+                                                for one in runs) for share in shares)
+
+
 def merged(pools: tuple[Pool, ...]) -> tuple[Share, ...]:
-    """Pools as shares, one for each variant: while a variant changes over, its option is that of most of its replicas."""
+    """Pools as shares, one for each variant: while it changes over, or runs in several sizes, its option is that of most of its replicas."""
     found: dict[str, Share] = {}
     most: dict[str, int] = {}
     for pool in pools:

@@ -36,21 +36,24 @@ def test_a_new_variant_starts_at_once_for_the_old_one_serves_until_it_is_ready()
 
 
 def test_replicas_are_made_before_the_ready_one_is_made_smaller():
-    # one of 4 cores carries 400 rows/s, one of a single core does not; beside it there is room for a second of 4
+    # one of 4 cores carries 400 rows/s, one of a single core does not; the second starts beside it in the wanted size
     here = crossing(400, runs(P, "small", 4, 4), runs(P, "small", 1, 1, 2))
     assert here.needs_bridge()
-    assert here.bridged() == runs(P, "small", 4, 4, 2)
+    large, new = here.bridged()["s0"]
+    assert [(share.replicas, share.option.batch, share.option.units) for share in (large, new)] == [(1, 4, 4), (1, 4, 1)]
+    assert large.share + new.share == pytest.approx(1.0)
+    assert new.share / large.share == pytest.approx(new.option.throughput / large.option.throughput)
 
 
 def test_the_ready_one_is_made_larger_when_it_does_not_carry_the_load_as_it_is():
     here = crossing(400, runs(P, "small", 1, 1), runs(P, "small", 1, 2, 3))
-    (share,) = here.bridged()["s0"]
-    assert share.replicas == 3
-    assert stand(here.problem, {"s0": (replace(share, replicas=1),)}).serves
+    (share, *new) = here.bridged()["s0"]
+    assert share.replicas + sum(one.replicas for one in new) == 3
+    assert stand(here.problem, {"s0": (replace(share, replicas=1, share=1.0),)}).serves
 
 
 def test_a_bridge_leaves_room_for_what_starts():
-    # as it runs, 4 cores carry the load, but 8 cores hold two such replicas, not four
+    # as it runs, 4 cores carry the load, but 8 cores hold one such replica and two of 2 cores, not three
     here = crossing(400, runs(P, "small", 4, 4), runs(P, "small", 1, 2, 4))
     (share,) = here.bridged()["s0"]
     assert (share.replicas, share.option.units) == (4, 2)

@@ -163,3 +163,11 @@ def test_rows_over_the_drop_limit_are_given_up_when_a_batch_is_taken():
     events = events_of(simulate(made))
     assert events.outcome.tolist() == [Outcome.IN_TIME, Outcome.IN_TIME, *[Outcome.EXPIRED] * 3]  # taken at 0, 30 and 60 ms of age
     assert events.finish_s.round(6).tolist() == [0.13, 0.16, 0.16, 0.16, 0.16]
+
+
+def test_those_that_run_may_grow_while_smaller_ones_start_beside_them():
+    large = option("m", units=4.0)
+    policy = Scripted({1.0: {"a": (Share(large, 2, 0.8), Share(M, 1, 0.2))}})
+    run = simulate(scenario({"a": (Share(option("m", units=2.0), 2),)}, options={"a": (M,)}, arrivals=EVEN), Control(policy))
+    assert [second.held["cpu"] for second in run.records.seconds[:3]] == pytest.approx([4, 9, 9])
+    assert [(pool.option.units, pool.ready) for pool in policy.states[-1].stages["a"].pools] == [(4.0, 2), (1.0, 1)]
