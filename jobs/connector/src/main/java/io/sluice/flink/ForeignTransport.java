@@ -3,6 +3,8 @@ package io.sluice.flink;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import io.grpc.CallOptions;
+import io.grpc.ClientCall;
+import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
@@ -12,10 +14,17 @@ import io.sluice.protocol.GRPCInferenceServiceGrpc;
 import io.sluice.protocol.ModelInferRequest;
 import io.sluice.protocol.ModelInferRequest.InferInputTensor;
 import io.sluice.protocol.ModelInferResponse;
+import io.sluice.protocol.ModelReadyRequest;
+import io.sluice.protocol.ModelReadyResponse;
 import java.io.ByteArrayOutputStream;
 import java.util.concurrent.TimeUnit;
 
-/** Plain v2: a unary {@code ModelInfer} per request. Its stream never breaks; each call succeeds, fails for good, or is to be tried again. */
+/**
+ * Plain v2: a unary {@code ModelInfer} per request. Its stream never breaks; each call succeeds, fails for good, or is to be tried again.
+ *
+ * <p>Servers that still load a model say so with codes of all kinds, those of a bad row among them. So a row that fails alone is sent once more
+ * after {@code ModelReady} has said yes, and only what is said then is final.
+ */
 final class ForeignTransport implements Transport {
 
     private final Channels channels;
@@ -73,13 +82,20 @@ final class ForeignTransport implements Transport {
                 return;
             }
             // The request's rows are nulled as they are answered: what the answer needs of them is taken now.
-            int rows = request.rows.length;
-            ClientCalls.asyncUnaryCall(
-                    channels.channel.newCall(
-                            GRPCInferenceServiceGrpc.getModelInferMethod(),
-                            CallOptions.DEFAULT.withDeadlineAfter(settings.timeoutMs, TimeUnit.MILLISECONDS)),
-                    encode(request),
-                    new Answer(this, listener, request, rows));
+            infer(new Answer(this, request, encode(request), request.rows.length, false));
+        }
+
+        private void infer(Answer answer) {
+            ClientCalls.asyncUnaryCall(call(GRPCInferenceServiceGrpc.getModelInferMethod()), answer.message, answer);
+        }
+
+        private void askReady(Answer failed, Status status) {
+            ModelReadyRequest message = ModelReadyRequest.newBuilder().setName(model).setVersion(settings.modelVersion).build();
+            ClientCalls.asyncUnaryCall(call(GRPCInferenceServiceGrpc.getModelReadyMethod()), message, new Ready(failed, status));
+        }
+
+        private <Q, A> ClientCall<Q, A> call(MethodDescriptor<Q, A> method) {
+            return channels.channel.newCall(method, CallOptions.DEFAULT.withDeadlineAfter(settings.timeoutMs, TimeUnit.MILLISECONDS));
         }
     }
 
@@ -115,7 +131,9 @@ final class ForeignTransport implements Transport {
         return UnsafeByteOperations.unsafeWrap(raw.toByteArray());
     }
 
-    private record Answer(Calls calls, Listener listener, Request request, int rows) implements StreamObserver<ModelInferResponse> {
+    /** @param wasReady the model said that it is ready before this was sent */
+    private record Answer(Calls calls, Request request, ModelInferRequest message, int rows, boolean wasReady)
+            implements StreamObserver<ModelInferResponse> {
 
         @Override
         public void onNext(ModelInferResponse message) {
@@ -125,7 +143,7 @@ final class ForeignTransport implements Transport {
             } catch (GarbledException e) {
                 response = Response.error(request.id, "answer that cannot be read: " + e.getMessage());
             }
-            listener.answered(calls, response);
+            calls.listener.answered(calls, response);
         }
 
         private Response decode(ModelInferResponse message) throws GarbledException {
@@ -147,10 +165,46 @@ final class ForeignTransport implements Transport {
         @Override
         public void onError(Throwable cause) {
             Status status = ((StatusRuntimeException) cause).getStatus();
-            Response response = ForeignError.isAboutRows(status)
-                    ? Response.error(request.id, ForeignError.text(status))
-                    : Response.retry(request.id);
-            listener.answered(calls, response);
+            if (!ForeignError.isAboutRows(status)) {
+                again();
+            } else if (rows > 1 || wasReady) {
+                failed(status);
+            } else {
+                calls.askReady(this, status);
+            }
+        }
+
+        private void failed(Status status) {
+            calls.listener.answered(calls, Response.error(request.id, ForeignError.text(status)));
+        }
+
+        private void again() {
+            calls.listener.answered(calls, Response.retry(request.id));
+        }
+
+        @Override
+        public void onCompleted() {}
+    }
+
+    /** What the model says of itself after a row failed. */
+    private record Ready(Answer answer, Status status) implements StreamObserver<ModelReadyResponse> {
+
+        @Override
+        public void onNext(ModelReadyResponse message) {
+            if (message.getReady()) {
+                answer.calls.infer(new Answer(answer.calls, answer.request, answer.message, answer.rows, true));
+            } else {
+                answer.again();
+            }
+        }
+
+        @Override
+        public void onError(Throwable cause) {
+            if (((StatusRuntimeException) cause).getStatus().getCode() == Status.Code.UNIMPLEMENTED) {
+                answer.failed(status);
+            } else {
+                answer.again();
+            }
         }
 
         @Override

@@ -57,7 +57,8 @@ final class Outage {
             oldestMs = Math.min(oldestMs, origin.timestampMs());
             return true;
         }
-        if (recovering && !open() && nowMs - toMs > RECOVERY_OUTAGES * Math.max(0, toMs - oldestMs)) {
+        long lastedMs = Math.max(0, toMs - oldestMs);
+        if (recovering && !open() && (lastedMs == 0 || nowMs - toMs > RECOVERY_OUTAGES * lastedMs)) { // one that nobody met leaves no backlog
             recovering = false;
         }
         return recovering && origin.timestampMs() > toMs;

@@ -276,6 +276,19 @@ class ProxyJobTest {
     }
 
     @Test
+    void aForeignModelThatIsNotReadyYetCondemnsNoRow() throws Exception {
+        List<Event> events = new ArrayList<>(events(50));
+        events.set(20, Events.onTime(20, "bad"));
+        try (TestService service = TestService.started((s, call) -> call.ok())) {
+            service.loading.set(30);
+            ProxySettings settings = new ProxySettings("resnet", service.target()).foreign(new ForeignSettings("INPUT0"));
+            Map<Long, String> outcomes = outcomes(run(events, settings));
+            assertTrue(outcomes.get(20L).contains("a bad row"), outcomes.get(20L));
+            assertEquals(49, outcomes.values().stream().filter(value -> value.endsWith("?")).count());
+        }
+    }
+
+    @Test
     void rowsPastTheirDeadlineAreNotSentToAForeignEndpointUnlessExcused() throws Exception {
         long nowMs = System.currentTimeMillis();
         Origin future = new Origin("in", 0, 0, nowMs + 3_600_000, null, Events.utf8("a"), EventHeaders.NONE, nowMs - 5, -1);

@@ -8,6 +8,8 @@ import io.grpc.stub.StreamObserver;
 import io.sluice.protocol.GRPCInferenceServiceGrpc;
 import io.sluice.protocol.ModelInferRequest;
 import io.sluice.protocol.ModelInferResponse;
+import io.sluice.protocol.ModelReadyRequest;
+import io.sluice.protocol.ModelReadyResponse;
 import io.sluice.protocol.ModelStreamInferResponse;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -18,6 +20,7 @@ import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BiConsumer;
 
 /** An operator service in the test's process that answers as its script says; it can go away and come back at the same port. */
@@ -65,6 +68,9 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
     }
 
     final Queue<ModelInferRequest> requests = new ConcurrentLinkedQueue<>();
+    /** Of plain v2: how often it will still say that its model is not ready. */
+    final AtomicInteger loading = new AtomicInteger();
+
     private final BiConsumer<TestService, Call> script;
     private Server server;
     private int port;
@@ -123,10 +129,20 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
         };
     }
 
-    /** Plain v2: a row {@code bad} fails the whole call. */
+    @Override
+    public void modelReady(ModelReadyRequest message, StreamObserver<ModelReadyResponse> out) {
+        out.onNext(ModelReadyResponse.newBuilder().setReady(loading.getAndUpdate(left -> Math.max(0, left - 1)) == 0).build());
+        out.onCompleted();
+    }
+
+    /** Plain v2: a row {@code bad} fails the whole call, and while the model loads every call fails with the same code. */
     @Override
     public void modelInfer(ModelInferRequest message, StreamObserver<ModelInferResponse> out) {
         requests.add(message);
+        if (loading.get() > 0) {
+            out.onError(Status.INVALID_ARGUMENT.withDescription("the model is not ready yet").asRuntimeException());
+            return;
+        }
         List<String> rows = strings(message.getRawInputContents(0));
         if (rows.contains("bad")) {
             out.onError(Status.INVALID_ARGUMENT.withDescription("a bad row").asRuntimeException());
