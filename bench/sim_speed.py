@@ -5,8 +5,8 @@ process with an SLO of 300 ms, gathered by proxies with the connector's own sett
 controller's clock, when there are any. Each figure is the median of several runs of other seeds; a first run warms up.
 
 What it costs depends on how many rows travel together, so a larger and two smaller pipelines are run beside it: 128 replicas each at 81,920
-events/s, 8 at 5,120, and one each at 60 events/s, where every micro-batch is one row. `product_share` is the share of the time, in a profile, that the product's own
-queue, rule and stage take: the limit for any simulator that runs them.
+events/s, 8 at 5,120, and one each at 60 events/s, where every micro-batch is one row. `product_share` is the share of the time, in a
+profile, that the product's own queue, rule and stage take: the limit for any simulator that runs them.
 """
 
 from __future__ import annotations
