@@ -20,6 +20,8 @@ from jobs.embedded.paths import ROOT
 STUDIES = {
     "themis": "sizes and replicas on the Twitter window: Themis, horizontal only, vertical only, InferLine-like",
     "sponge": "deadlines that a 4G network eats into: Sponge, FA2 as it compares with it, static sizes, Sponge without its parts",
+    "fa2": "resources at an equal share of violations: FA2, HPA, a static allocation for the peak, InferLine-like",
+    "ablate": "ours without each of its parts, on windows that no paper used",
 }
 SEEDS, FEW = 10, 3
 """Of a case, and of each point of a curve or level; at most."""

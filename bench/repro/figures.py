@@ -25,7 +25,7 @@ def draw(study: Study, found: Found) -> list[Path]:
     at = folder(study.name)
     at.mkdir(parents=True, exist_ok=True)
     files = [_over_time(study, rows, at / f"{_file(case)}.png") for case, rows in found.headline.items() if rows.series]
-    return files + [_curve(study, curve, found, at / f"curve_{_file(curve.name)}.png") for curve in study.curves]
+    return files + [(_trade if curve.trade else _curve)(study, curve, found, at / f"curve_{_file(curve.name)}.png") for curve in study.curves]
 
 
 def _over_time(study: Study, rows: Rows, path: Path) -> Path:
@@ -67,6 +67,27 @@ def _curve(study: Study, curve: Curve, found: Found, path: Path) -> Path:
         axis.set_ylabel(metric)
         axis.grid(visible=True, linewidth=0.3)
     axes[0, 0].legend(fontsize="x-small")
+    figure.suptitle(f"{study.title}: {curve.name}", fontsize="small")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def _trade(study: Study, curve: Curve, found: Found, path: Path) -> Path:
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    over, metric = study.metrics[1], study.metrics[0]
+    for contender in curve.points[0][1].contenders:
+        rows = [found.curves[curve.name, x] for x, _ in curve.points]
+        axis.plot([one.spread(contender.name, over).mean for one in rows], [one.spread(contender.name, metric).mean for one in rows],
+                  label=contender.name, marker="o", linewidth=WIDTHS.get(contender.role, 0.8))
+    axis.set_yscale("symlog", linthresh=1e-3)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel(over)
+    axis.set_ylabel(metric)
+    axis.grid(visible=True, linewidth=0.3)
+    axis.legend(fontsize="x-small")
     figure.suptitle(f"{study.title}: {curve.name}", fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -49,13 +49,15 @@ class Setting:
     graph: Callable[[Callable[[str], Station]], Graph] | None = None
     start: float | None = None
 
-    def make(self, build: Build, station: Callable[[str], Station] = Station, forecaster: Callable[[], Forecaster] = Persistence) -> Make:
-        """build: from the profile to the policy."""
+    def make(self, build: Build, station: Callable[[str], Station] = Station, forecaster: Callable[[], Forecaster] = Persistence,
+             starts: Build | None = None) -> Make:
+        """build: from the profile to the policy. starts: whose first plan runs at first; None = its own."""
 
         def made(level: Level, seed: int) -> tuple[Scenario, Control]:
-            policy = build(profiled(self.problem, self.surface, level, seed))
+            profile = profiled(self.problem, self.surface, level, seed)
+            policy = build(profile)
             spent_ms = 1000 * self.network.seconds[0] if self.network is not None else 0.0
-            first = first_shares(policy, self.problem, self.rates[0] if self.start is None else self.start, spent_ms)
+            first = first_shares(policy if starts is None else starts(profile), self.problem, self.rates[0] if self.start is None else self.start, spent_ms)
             graph = graph_of(self.problem, station) if self.graph is None else self.graph(station)
             truth = Truth(self.surface, level.cv, level.bias)
             arrivals = Arrivals((Even if self.even else Poisson)(self.rates), self.problem.slo_ms / 1000, self.network)

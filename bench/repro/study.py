@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """PAPER: the system whose paper it is. SAME, ALL: ours with its levers only, with all. ABLATED: a system without one of its parts."""
+    """PAPER: the system whose paper it is. WHOLE: what parts are taken away from, in its place where there is no paper.
+
+    SAME, ALL: ours with its levers only, with all. ABLATED: a system without one of its parts.
+    """
 
     PAPER = "reproduced"
+    WHOLE = "whole"
     BASELINE = "baseline"
     SAME = "ours, same levers"
     ALL = "ours, all levers"
@@ -50,18 +54,22 @@ class Case:
 
     @property
     def paper(self) -> str | None:
-        """The name of the paper's own system."""
-        return next((one.name for one in self.contenders if one.role is Role.PAPER), None)
+        """The name of the paper's own system, with which the others are compared, or of the whole one."""
+        return next((one.name for one in self.contenders if one.role in (Role.PAPER, Role.WHOLE)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Cases along one constant, with few seeds. x: its name and unit. measured: the product's own value of it, marked in the figure."""
+    """Cases along one constant, with few seeds. x: its name and unit. measured: the product's own value of it, marked in the figure.
+
+    trade  the first metric over the second, each contender one line: what it trades when it turns its own knob
+    """
 
     name: str
     x: str
     points: tuple[tuple[float, Case], ...]
     measured: float | None = None
+    trade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
