@@ -3,7 +3,8 @@
 Open loop: each event has an intended send time, and latency is the output's append time minus that (one clock, whole milliseconds). An
 event that is not in the output counts as infinitely late; `missed` is the share over the SLO. The two paths take turns at each rate.
 The JVMs compile for the first minutes of their lives, and live through the whole bench: each path's first run warms up for longer.
-A run while the host takes the cores away is made again, a few times at most (bench/host.py); one that stays disturbed is printed and left out of the medians, unless all are.
+A run while the host takes the cores away is made again, a few times at most (bench/host.py); one that stays disturbed is printed and left
+out of the medians, unless all are.
 """
 
 from __future__ import annotations
