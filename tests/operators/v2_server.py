@@ -210,11 +210,22 @@ class OneRowFromLast(Upper):
         return response
 
 
+def _handlers(implementation) -> dict[str, grpc.RpcMethodHandler]:
+    """As grpc makes them of a service: its methods are plain functions, ours are coroutines that read their messages themselves."""
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(getattr(implementation, name), request.FromString, response.SerializeToString)
+        for name, (request, response) in calls.UNARY.items()
+    }
+    stream = grpc.stream_stream_rpc_method_handler(implementation.ModelStreamInfer, pb.ModelInferRequest.FromString,
+                                                   pb.ModelStreamInferResponse.SerializeToString)
+    return {**handlers, calls.STREAM: stream}
+
+
 @contextmanager
 def serving(implementation, message_bytes_max=64 << 20) -> Iterator[str]:
     """The address of a server with this implementation."""
     server = grpc.server(ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", message_bytes_max)])
-    server.add_generic_rpc_handlers((calls.handler(implementation),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(calls.SERVICE, _handlers(implementation)),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
