@@ -161,7 +161,7 @@ def _said(hosted: HostedStage) -> dict[str, Any]:
 
 async def _object(request: web.Request, example: str) -> dict[str, Any]:
     try:
-        content = json.loads(await request.text() or "{}")
+        content = json.loads(await request.text()) if await request.read() else {}
     except (ValueError, LookupError, RecursionError) as error:  # LookupError: a charset that nobody knows
         raise _refused(web.HTTPBadRequest, f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):

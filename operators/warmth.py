@@ -1,7 +1,7 @@
 """Rows and batch sizes that a new replica is warmed with before it takes rows: the first batches of a network are its slowest.
 
 Rows are those answered last without an error, else zeros where the operator says how long a row is; without either nothing is warmed.
-Sizes are a single row, the middle and the largest of the last batches, and the largest that the setting allows.
+Sizes are a single row, the middle and the largest of the last batches, and the largest that the setting and BATCH_BYTES allow.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from operators.protocol.rows import decode, encode
 
 ROWS_KEPT = 64
 BYTES_KEPT = 1 << 20
+BATCH_BYTES = 4 << 20  # of a warming batch; rows that are long make it smaller
 SAMPLE_S = 0.5  # new sample rows are taken no more often
 SIZES_KEPT = 64
 
@@ -49,6 +50,7 @@ class Warmth:
         rows = self._rows or ([bytes(row_bytes)] if row_bytes is not None else [])
         if not rows:
             return []
-        used = sorted(min(size, batch_max) for size in self._sizes)
-        sizes = {1, batch_max, *([used[len(used) // 2], used[-1]] if used else [])}
+        most = max(1, min(batch_max, BATCH_BYTES // max(1, *map(len, rows))))
+        used = sorted(min(size, most) for size in self._sizes)
+        sizes = {1, most, *([used[len(used) // 2], used[-1]] if used else [])}
         return [(size, encode([rows[at % len(rows)] for at in range(size)])) for size in sorted(sizes)]
