@@ -81,7 +81,9 @@ class Part:
         if old is not None and self.old != self.new:
             lanes.append(LaneSetting(of_old, self.before.share * old))
         if new is not None:
-            setting = now.get(_key(self.new)) or replace(of_old, variant=self.new, replicas=of_old.replicas or initial_replicas(self.hosted.spec))
+            setting = now.get(_key(self.new)) or replace(of_old, variant=self.new)
+            if not setting.replicas:  # it was unloaded, perhaps in this very version
+                setting = replace(setting, replicas=initial_replicas(self.hosted.spec))
             share = self.before.share * (new if self.old != self.new else 1.0)
             lanes.append(LaneSetting(setting, share, shadow and self.old != self.new))
         self.hosted.change(lanes)
