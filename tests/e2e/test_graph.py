@@ -93,7 +93,7 @@ def test_a_child_that_fails_leaves_a_gap_or_fails_its_parent(graph):
 
 def test_a_child_later_than_the_horizon_leaves_a_gap_or_fails_its_parent_and_is_counted(graph):
     before = late_children(graph)
-    outcome = outcome_of(graph, "slow", [{"parts": [{"n": 0, "sure": 1}, {"n": 1, "sure": 0.1, "sleep_s": 12}]}])
+    outcome = outcome_of(graph, "slow", [{"parts": [{"n": 0, "sure": 1}, {"n": 1, "sure": 0.1, "sleep_s": 9}]}])
     if graph.pipeline.join.incomplete is Incomplete.PARTIAL:
         assert json.loads(outcome.values["slow-0"]) == [{"n": 0, "sure": 1}, None]
     else:
