@@ -59,7 +59,7 @@ class Lengths:
     events: int
 
 
-FULL = Lengths(first_ramp_s=60.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, repeats=2, events=14_000_000)
+FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, repeats=2, events=16_000_000)
 QUICK = Lengths(first_ramp_s=3.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, repeats=1, events=700_000)
 
 
