@@ -3,21 +3,11 @@ package io.sluice.flink;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The rows a proxy has in flight, in the order they came. Touched by the task's thread only; the counts may be read by any. */
+/** The rows a proxy has in flight, in the order they came. Touched by the task's thread only. */
 final class InFlightTable {
 
     private InFlightRow first;
     private InFlightRow last;
-    private volatile int rows;
-    private volatile long bytes;
-
-    int rows() {
-        return rows;
-    }
-
-    long bytes() {
-        return bytes;
-    }
 
     void add(InFlightRow row) {
         row.previous = last;
@@ -27,8 +17,6 @@ final class InFlightTable {
             last.next = row;
         }
         last = row;
-        rows = rows + 1;
-        bytes = bytes + row.sizeBytes;
     }
 
     void remove(InFlightRow row) {
@@ -44,12 +32,10 @@ final class InFlightTable {
         }
         row.previous = null;
         row.next = null;
-        rows = rows - 1;
-        bytes = bytes - row.sizeBytes;
     }
 
     List<Event> events() {
-        List<Event> events = new ArrayList<>(rows);
+        List<Event> events = new ArrayList<>();
         for (InFlightRow row = first; row != null; row = row.next) {
             events.add(row.event);
         }

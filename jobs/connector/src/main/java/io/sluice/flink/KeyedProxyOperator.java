@@ -6,20 +6,16 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.runtime.state.VoidNamespace;
 import org.apache.flink.runtime.state.VoidNamespaceSerializer;
-import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.InternalTimer;
-import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
 import org.apache.flink.streaming.api.operators.Triggerable;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
-import org.apache.flink.streaming.runtime.tasks.mailbox.TaskMailbox;
 
 /**
  * One stage with state in Flink. Each key has at most one turn at the service: its state and the next of its events, in order. The answer brings the
@@ -29,59 +25,37 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.TaskMailbox;
  * <p>A checkpoint holds the states and, in order, every event not applied to them, those of turns that are out too; so no barrier waits for the service,
  * and an outage of any length fails none. The service keeps no state: a turn that is lost with a replica, a connection or this task goes out again from
  * the state it began with, and its first answer, if it still comes, is nobody's.
- *
- * <p>What a full proxy does, and why snapshots taken meanwhile are whole: {@link ProxyOperator}.
  */
-public final class KeyedProxyOperator extends AbstractStreamOperator<Event>
-        implements OneInputStreamOperator<Event, Event>, Sender.Receiver, Triggerable<String, VoidNamespace> {
+public final class KeyedProxyOperator extends Proxy implements Triggerable<String, VoidNamespace> {
 
     private static final long serialVersionUID = 1L;
     private static final ListStateDescriptor<Event> WAITING = new ListStateDescriptor<>("waiting", EventTypeInfo.INSTANCE);
     private static final String NO_KEY = "the event has no key";
 
-    private final ProxySettings settings;
-    private final transient MailboxExecutor mailbox;
     private final transient Map<String, WaitingKey> waiting = new HashMap<>();
-    private final transient StreamRecord<Event> outgoing = new StreamRecord<>(null);
     /** The keys that have waiting events in the backend, which may be answered by now. */
     private transient Set<String> saved = new HashSet<>();
     private transient ListState<Event> savedEvents;
     private transient KeyStates states;
     private transient StateKey stateKey;
     private transient Counter turnsSplit;
-    private transient AnswerReader reader;
-    private transient Inbox inbox;
-    private transient Sender sender;
-    private volatile int rows;
-    private volatile long bytes;
 
     KeyedProxyOperator(StreamOperatorParameters<Event> parameters, ProxySettings settings) {
-        super(parameters);
-        this.settings = settings;
-        this.mailbox = getContainingTask().getMailboxExecutorFactory().createExecutor(TaskMailbox.MIN_PRIORITY);
+        super(parameters, settings);
     }
 
     @Override
     public void open() throws Exception {
         super.open();
         stateKey = new StateKey(settings);
-        ProxyMetrics metrics = new ProxyMetrics(getMetricGroup());
         turnsSplit = getMetricGroup().counter("turnsSplit");
-        reader = new AnswerReader(settings, metrics);
-        inbox = new Inbox(mailbox, getContainingTask().getEnvironment().getAllWriters(), settings.stage, metrics, this::take);
         savedEvents = getRuntimeContext().getListState(WAITING);
         states = new KeyStates(
                 getRuntimeContext().getState(KeyStates.DESCRIPTOR),
                 getInternalTimerService("time-to-live", VoidNamespaceSerializer.INSTANCE, this),
                 settings.state.ttlMs(),
                 getMetricGroup());
-        String name = settings.stage + '-' + getRuntimeContext().getTaskInfo().getIndexOfThisSubtask();
-        sender = new Sender(settings, name, new GrpcTransport(settings.target, settings.stage, name), metrics, Clock.SYSTEM, this);
-        getMetricGroup().gauge("inFlightRows", () -> rows);
-        getMetricGroup().gauge("inFlightBytes", () -> bytes);
-        getMetricGroup().gauge("window", sender::window);
-        getMetricGroup().gauge("connected", () -> sender.connected() ? 1 : 0);
-        sender.start();
+        connect(this::take);
         restore();
     }
 
@@ -125,8 +99,7 @@ public final class KeyedProxyOperator extends AbstractStreamOperator<Event>
     private WaitingKey add(String key, Event event) {
         WaitingKey queue = waiting.computeIfAbsent(key, WaitingKey::new);
         queue.events.add(event);
-        rows = rows + 1;
-        bytes = bytes + event.sizeBytes();
+        entered(event.sizeBytes());
         return queue;
     }
 
@@ -138,23 +111,6 @@ public final class KeyedProxyOperator extends AbstractStreamOperator<Event>
         boolean kept = entry != null && !queue.anew;
         List<byte[]> turn = queue.takeTurn(settings, kept ? KeyStates.touchedMs(entry) : first.origin.timestampMs());
         sender.send(new InFlightRow(first, Turn.encode(kept ? entry : KeyStates.NONE, KeyStates.HEAD_BYTES, turn), queue));
-    }
-
-    /** While the task restores, what comes is bounded by the channels' state, and waiting would keep the job from running. */
-    private void awaitCapacity() throws InterruptedException {
-        while ((rows >= settings.capacityRows || bytes >= settings.capacityBytes) && getContainingTask().isRunning()) {
-            mailbox.yield();
-        }
-    }
-
-    @Override
-    public void answered(Answers more) {
-        inbox.add(more);
-    }
-
-    @Override
-    public void died(Throwable cause) {
-        getContainingTask().getEnvironment().failExternally(cause);
     }
 
     private void take(Answers next) throws Exception {
@@ -213,8 +169,7 @@ public final class KeyedProxyOperator extends AbstractStreamOperator<Event>
 
     private Event remove(WaitingKey queue) {
         Event event = queue.events.pollFirst();
-        rows = rows - 1;
-        bytes = bytes - event.sizeBytes();
+        left(event.sizeBytes());
         return event;
     }
 
@@ -246,23 +201,5 @@ public final class KeyedProxyOperator extends AbstractStreamOperator<Event>
             setCurrentKey(queue.key);
             savedEvents.update(new ArrayList<>(queue.events));
         }
-    }
-
-    /** The input has ended: nothing is left behind. */
-    @Override
-    public void finish() throws Exception {
-        while (rows > 0) {
-            mailbox.yield();
-        }
-        super.finish();
-    }
-
-    /** Survives an {@code open} that failed. */
-    @Override
-    public void close() throws Exception {
-        if (sender != null) {
-            sender.close();
-        }
-        super.close();
     }
 }
