@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from autoscaler.graph.scaling import Scaling
+
 
 class Order(StrEnum):
     NONE = "none"
@@ -185,6 +187,7 @@ class Pipeline:
     order: Order = Order.NONE
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     join: Join = Join()
+    autoscaler: Scaling = Scaling()
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; KeyError when there is none."""

@@ -33,6 +33,7 @@ from autoscaler.graph.pipeline import (
     Topic,
     VariantSpec,
 )
+from autoscaler.graph.scaling import Fallback, Period, Scaling, parse_period
 from autoscaler.graph.section import NAME, NAME_MEND, Section, one_of
 from autoscaler.graph.tree import Report, load, read_text
 
@@ -40,16 +41,18 @@ FIELD_TYPES = ("BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUB
 RESERVED = (SOURCE, "sink")  # no stage may be called so
 
 _PIPELINE_KEYS = (
-    ["pipeline", "slo", "slo_share", "objective", "budget", "order", "delivery", "source", "sink", "dead_letters", "join", "stages"]
+    ["pipeline", "slo", "slo_share", "objective", "budget", "order", "delivery", "source", "sink", "dead_letters", "join", "stages", "autoscaler"]
 )
 _SERVED_KEYS = ["variants", "variant", "batch", "replicas", "cores", "output", "model", "fan_out", "input", "state"]  # not for a plain join
 _STAGE_KEYS = ["operator", "endpoint", "after", "when", "join", "parallelism", "on_late", *_SERVED_KEYS]
+_SCALING_KEYS = ("policy", "enabled", "stale_after", "fallback", "cool_down", "excluded")
 _DATATYPES = ("BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
 
 _STATE_BYTES_MOST = 16 << 20  # it travels with every turn of its key
 
 _OPERATOR = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+_POLICY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _FIELD = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
 
@@ -85,7 +88,29 @@ def _pipeline(root: Section) -> Pipeline:
         dead_letters=_topic(root, "dead_letters", ("topic", "partitions")),
         join=Join(join.duration_ms("horizon", Join().horizon_ms), join.choice("incomplete", Incomplete, Incomplete.PARTIAL)),
         stages=_stages(root),
+        autoscaler=_scaling(root),
     )
+
+
+def _scaling(root: Section) -> Scaling:
+    section, default = root.section("autoscaler", _SCALING_KEYS), Scaling()
+    return Scaling(
+        section.text("policy", form=_POLICY, mend="name a policy, as in sluice; `sluice compare` lists them"),
+        section.flag("enabled", default.enabled),
+        section.duration_ms("stale_after", default.stale_after_ms),
+        section.choice("fallback", Fallback, default.fallback),
+        section.duration_ms("cool_down", default.cool_down_ms),
+        _periods(section),
+    )
+
+
+def _periods(section: Section) -> tuple[Period, ...]:
+    listed = section.raw("excluded") if "excluded" in section else []
+    try:
+        return tuple(parse_period(str(item)) for item in (listed if isinstance(listed, list) else [listed]))
+    except ValueError as error:
+        section.wrong("excluded", f"holds what is no period ({error})", 'write daily ones in UTC, as in ["22:00-06:00"]')
+        return ()
 
 
 def _topic(root: Section, key: str, known: tuple[str, ...]) -> Topic:

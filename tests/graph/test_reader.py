@@ -9,6 +9,7 @@ import pytest
 from autoscaler.graph.errors import PipelineError, PipelineErrors
 from autoscaler.graph.pipeline import SOURCE, Delivery, ForeignModel, Format, OnLate, Replicas
 from autoscaler.graph.reader import parse_pipeline, read_pipeline
+from autoscaler.graph.scaling import Fallback, Period, Scaling
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 
@@ -33,7 +34,7 @@ def stages(*lines: str) -> str:
 WRONG_VALUES = [
     # values of the pipeline
     (HEAD + ONE + "speed: 3\n", "f:8: speed is not a key of the pipeline file; use pipeline, slo, slo_share, objective, budget, "
-     "order, delivery, source, sink, dead_letters, join or stages"),
+     "order, delivery, source, sink, dead_letters, join, stages or autoscaler"),
     (HEAD + ONE + "ordre: key\n", "f:8: ordre is not a key of the pipeline file; did you mean order?"),
     (HEAD + ONE + "slo: 1 s\n", "f:8: slo is there twice, first on line 2; remove one"),
     (HEAD + ONE + "order: keys\n", "f:8: order is 'keys'; use none or key"),
@@ -57,7 +58,7 @@ WRONG_VALUES = [
     (HEAD.replace("100 ms", "3000 min") + ONE, "f:2: slo is '3000 min'; use more than 0 ms and at most 1440 min"),
     (HEAD.replace("pipeline: p", "pipeline: P!") + ONE, "f:1: pipeline is 'P!'; use a-z, then up to 62 of a-z, 0-9, _ and -"),
     (HEAD.replace("pipeline: p", "name: p") + ONE, "f:1: name is not a key of the pipeline file; use pipeline, slo, slo_share, "
-     "objective, budget, order, delivery, source, sink, dead_letters, join or stages\nf:1: pipeline is missing; add pipeline"),
+     "objective, budget, order, delivery, source, sink, dead_letters, join, stages or autoscaler\nf:1: pipeline is missing; add pipeline"),
     (HEAD.replace("topic: in}", "topic: out}") + ONE, "f:4: sink.topic is 'out', as source.topic is; use a topic of its own"),
     (HEAD.replace("topic: in}", "topic: a b}") + ONE,
      "f:3: source.topic is 'a b'; use up to 249 of a-z, A-Z, 0-9, '.', '_' and '-'"),
@@ -66,6 +67,10 @@ WRONG_VALUES = [
     (HEAD.replace("topic: in}", "topic: in, format: xml}") + ONE, "f:3: source.format is 'xml'; use raw or json"),
     (HEAD.replace("topic: dead}", "topic: dead, format: json}") + ONE,
      "f:5: dead_letters.format is not a key of the pipeline file; use topic or partitions"),
+    (HEAD + ONE + "autoscaler: {policy: Sluice}\n", "f:8: autoscaler.policy is 'Sluice'; name a policy, as in sluice; `sluice compare` lists them"),
+    (HEAD + ONE + "autoscaler: {fallback: stop}\n", "f:8: autoscaler.fallback is 'stop'; use hold or last-safe"),
+    (HEAD + ONE + "autoscaler: {excluded: ['25:00-26:00']}\n",
+     "f:8: autoscaler.excluded holds what is no period ('25:00-26:00' is no period of a day); write daily ones in UTC, as in [\"22:00-06:00\"]"),
     (HEAD, "f:1: stages is missing; add stages"),
     (HEAD + "stages: {}\n", "f:6: stages is empty; write at least one stage"),
     (HEAD + "stages: [a]\n", "f:6: stages is a list; write a mapping, key: value"),
@@ -175,7 +180,7 @@ NOT_YAML = [
     ("- a\n", "f:1: the file holds no keys; start with pipeline: NAME"),
     ("a: " + "[" * 100_000, "f:1: values are nested more than 24 deep; flatten them"),
     ("a: &a [*a]\n" + HEAD + ONE, "f:1: a is not a key of the pipeline file; use pipeline, slo, slo_share, objective, budget, order, "
-     "delivery, source, sink, dead_letters, join or stages\nf:1: a[0] holds an alias to itself; write the value out"),
+     "delivery, source, sink, dead_letters, join, stages or autoscaler\nf:1: a[0] holds an alias to itself; write the value out"),
     (HEAD + "budget: {<<: {cores: 1}}\n" + ONE, "f:6: the merge key << in budget is not supported; write the keys out"),
 ]
 
@@ -267,3 +272,12 @@ def test_a_foreign_stage_needs_neither_operator_nor_variants():
     assert b.model == ForeignModel("net", "3", "x", "FP32", (2, 4), 2000.0)
     assert not a.is_plain_join
     assert not a.is_ours
+
+
+def test_the_autoscaler_s_section():
+    text = "autoscaler: {policy: themis, enabled: false, stale_after: 8 s, fallback: last-safe, cool_down: 30 s, excluded: ['22:00-06:00', '12:00-12:30']}\n"
+    said = parse_pipeline(HEAD + ONE + text, "f").autoscaler
+    assert said == Scaling("themis", False, 8000.0, Fallback.LAST_SAFE, 30_000.0, (Period(1320, 360), Period(720, 750)))
+    hours = [hour for hour in range(24) if said.is_excluded(hour * 3600 + 60)]
+    assert hours == [0, 1, 2, 3, 4, 5, 12, 22, 23]
+    assert parse_pipeline(HEAD + ONE, "f").autoscaler == Scaling()
