@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from autoscaler.actuator import ActuationError
+from autoscaler.control.records import VERSION
+from autoscaler.control.restraint import Mode
 from autoscaler.graph.pipeline import Pipeline
+from autoscaler.intake import Intake
 from autoscaler.metrics import SidecarMetrics
-from autoscaler.reactive import Action, Decision, Observed, ReactiveSettings, Running, StageDecision, StageHistory, decide, served
-from autoscaler.telemetry import Outcome, StageTelemetry, StageWindow, WrongRecord, parse
+from autoscaler.reactive import Action, Decision, Observed, ReactiveSettings, Running, StageDecision, StageHistory, decide
+from autoscaler.telemetry import StageWindow
 
 RECORD_EVERY_S = 30.0
 SETTLED_S = 1.0  # telemetry taken this soon after a change may still name the setting before it
@@ -47,44 +50,42 @@ class ControlLoop:
     metrics: SidecarMetrics
     settings: ReactiveSettings = ReactiveSettings()
     advice: bool = False
-    windows: dict[str, StageWindow] = field(init=False)
+    intake: Intake = field(init=False)
+    mode: Mode = field(init=False)
     running: dict[str, Running] = field(init=False, default_factory=dict)
     _history: Mapping[str, StageHistory] = field(init=False, default_factory=dict)
     _changed_s: dict[str, float] = field(init=False, default_factory=dict)
     _recorded: _Recorded = field(init=False, default_factory=_Recorded)
 
     def __post_init__(self) -> None:
-        self.windows = {stage.name: StageWindow(self.settings.window_s) for stage in served(self.pipeline)}
-        for name, window in self.windows.items():
-            self.metrics.prepare(name, lambda window=window: window.latest.at_s if window.latest else None)
+        self.intake = Intake(self.pipeline, self.metrics, self.settings.window_s)
+        self.mode = Mode.ADVICE if self.advice else Mode.ACT
+
+    @property
+    def urgent(self) -> bool:
+        """It decides at its own pace."""
+        return False
+
+    @property
+    def windows(self) -> Mapping[str, StageWindow]:
+        return self.intake.windows
 
     def take(self, value: bytes | None, now_s: float) -> None:
-        """One message of the telemetry topic; a wrong one is counted and forgotten, another pipeline's is not ours."""
-        try:
-            record = parse(value)
-        except WrongRecord as error:
-            log.debug("telemetry record refused: %s", error)
-            self.metrics.record(f"wrong-{error.reason}")
-            return
-        if record.pipeline != self.pipeline.name:
-            self.metrics.record("foreign")
-        elif record.stage not in self.windows:
-            self.metrics.record("unknown-stage")
-        else:
-            self._observe(record, now_s)
-
-    def _observe(self, record: StageTelemetry, now_s: float) -> None:
-        window = self.windows[record.stage]
-        missing = window.missing
-        outcome = window.observe(record, now_s)
-        self.metrics.record(outcome.value)
-        if window.missing > missing:
-            self.metrics.record("missing", window.missing - missing)
-        if outcome is Outcome.ACCEPTED and record.at_s > self._changed_s.get(record.stage, 0.0) + SETTLED_S:
+        """One message of the telemetry topic."""
+        record = self.intake.take(value, now_s)
+        if record is not None and record.at_s > self._changed_s.get(record.stage, 0.0) + SETTLED_S:
             self.running[record.stage] = Running(record.setting.replicas, record.setting.batch, record.setting.cores)
+
+    def offsets(self, at_s: float, ends: Mapping[int, int]) -> None:
+        """Of the source's topic; the rule reads only what stages say."""
+
+    def restore(self, values: Iterable[bytes | None]) -> None:
+        """Its own last records; the rule starts from what runs, and needs no more than an interval of memory."""
 
     async def step(self, now_s: float) -> dict[str, Any] | None:
         """Decides and acts; the decision record when one is due."""
+        if self.mode is Mode.PAUSED:
+            return None
         await asyncio.gather(*(self._adopt(name) for name in self.windows if name not in self.running))
         decision = decide(self.pipeline, Observed(self.windows, self.running, self._history), self.settings, now_s)
         self._history = decision.history
@@ -108,7 +109,7 @@ class ControlLoop:
         change = stage.change()
         if not change:
             return "none"
-        if self.advice:
+        if self.mode is Mode.ADVICE:
             return "advised"
         self._changed_s[stage.stage] = now_s
         try:
@@ -130,8 +131,8 @@ class ControlLoop:
             return None
         self._recorded = _Recorded(decision.at_s, shape, last.sequence + 1)
         return {
-            "pipeline": self.pipeline.name, "sequence": self._recorded.sequence, "at_ms": round(decision.at_s * 1000), "policy": "reactive",
-            "mode": "advice" if self.advice else "act", "settings": asdict(self.settings), "reason": decision.reason,
+            "version": VERSION, "pipeline": self.pipeline.name, "sequence": self._recorded.sequence, "at_ms": round(decision.at_s * 1000), "policy": "reactive",
+            "mode": self.mode.value, "settings": asdict(self.settings), "reason": decision.reason,
             "stages": {stage.stage: _described(stage, outcomes[stage.stage]) for stage in decision.stages},
         }
 

@@ -74,6 +74,25 @@ class StageSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """One variant and version of a stage. share: of the rows. state: serving, loading, leaving or shadow. ready: replicas that serve."""
+
+    variant: str
+    version: str | None
+    batch: int
+    cores: float
+    replicas: int
+    share: float
+    state: str
+    ready: int
+
+    @property
+    def is_wanted(self) -> bool:
+        """It takes rows, or will once it has loaded."""
+        return self.state in ("serving", "loading")
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyCounters:
     """Rows, of one subtask of the job. received: since it started; in_flight: sent and unanswered; waiting: not yet sent."""
 
@@ -120,6 +139,7 @@ class StageTelemetry:
     replicas_ready: int
     replica_restarts: int
     proxies: Mapping[str, ProxyCounters]
+    lanes: tuple[Lane, ...] = ()
 
     @property
     def at_s(self) -> float:
@@ -133,6 +153,25 @@ class StageTelemetry:
     def backlog_rows(self) -> int:
         """Rows that arrived and that no replica has taken up: in the service's queue and in the proxies."""
         return self.queued + sum(proxy.waiting for proxy in self.proxies.values())
+
+    @property
+    def capacity_rps(self) -> float | None:
+        """Rows/s that the ready replicas carry with full batches; None until the service has learned its times."""
+        return None if self.service_time is None else self.replicas_ready * self.service_time.capacity_rps(self.setting.batch)
+
+    @property
+    def busy_share(self) -> float | None:
+        """0..1, share of the ready replicas' time that the interval's batches took."""
+        if self.service_time is None or not self.replicas_ready:
+            return None
+        busy_ms = self.batches * self.service_time.fixed_ms + self.batch_rows * self.service_time.per_row_ms
+        return min(1.0, busy_ms / (1000.0 * max(self.interval_s, SHORTEST_INTERVAL_S) * self.replicas_ready))
+
+    @property
+    def violation_share(self) -> float:
+        """0..1, of the rows that ended in the interval: late, expired or failed."""
+        ended = self.answered + self.expired + self.failed
+        return min(1.0, (self.late + self.expired + self.failed) / ended) if ended else 0.0
 
 
 def parse(value: bytes | str | None) -> StageTelemetry:
@@ -155,7 +194,12 @@ def parse_record(record: object) -> StageTelemetry:
         queue_ms=_quantiles(fields, "queue_ms"), compute_ms=_quantiles(fields, "compute_ms"), total_ms=_quantiles(fields, "total_ms"),
         batches=fields.count("batches"), batch_rows=fields.count("batch_rows"), released=_released(fields.group("released")),
         service_time=_learned(fields), setting=_setting(fields.group("setting")), replicas_ready=fields.count("replicas_ready"),
-        replica_restarts=fields.count("replica_restarts"), proxies=_proxies(fields.group("proxies")))
+        replica_restarts=fields.count("replica_restarts"), proxies=_proxies(fields.group("proxies")), lanes=_lanes(fields))
+
+
+def parse_lanes(record: object) -> tuple[Lane, ...]:
+    """Those of a stage's whole record, as `GET /sluice/v1/stages` has them; none where it names none."""
+    return _lanes(_Fields("", record))
 
 
 def parse_setting(record: object) -> StageSetting:
@@ -185,6 +229,17 @@ class _Fields:
 
     def group(self, key: str) -> _Fields:
         return _Fields(f"{self._path}{key}.", self.raw(key))
+
+    def groups(self, key: str) -> list[_Fields]:
+        """The objects in the list under `key`; none where it is absent."""
+        listed = self._record.get(key, [])
+        if not isinstance(listed, list):
+            raise self._wrong("type", key, "a list")
+        return [_Fields(f"{self._path}{key}[{number}].", item) for number, item in enumerate(listed)]
+
+    def name_or_empty(self, key: str) -> str | None:
+        """None for empty text too: a version that is still open."""
+        return None if self.raw(key) == "" else self.name_or_none(key)
 
     def name(self, key: str) -> str:
         value = self.raw(key)
@@ -255,6 +310,13 @@ def _cores(group: _Fields) -> float:
     """A whole number as int."""
     cores = group.above_zero("cores")
     return int(cores) if cores == int(cores) else cores
+
+
+def _lanes(fields: _Fields) -> tuple[Lane, ...]:
+    return tuple(
+        Lane(lane.name("variant"), lane.name_or_empty("version"), lane.count("batch", 1), _cores(lane), lane.count("replicas"),
+             lane.number("share"), lane.name("state"), lane.count("ready"))
+        for lane in fields.groups("lanes"))
 
 
 def _proxies(group: _Fields) -> dict[str, ProxyCounters]:
@@ -330,6 +392,30 @@ class StageWindow:
     def _mean_rps(self, rows: list[int], now_s: float) -> float | None:
         seconds = sum(record.interval_s for record in self.records(now_s))
         return sum(rows) / max(seconds, SHORTEST_INTERVAL_S) if rows else None
+
+    def released(self, now_s: float) -> Released:
+        """Batches of the window by why they left."""
+        seen = [record.released for record in self.records(now_s)]
+        return Released(*(sum(getattr(one, name) for one in seen) for name in Released.__slots__))
+
+    def mean_batch_rows(self, now_s: float) -> float | None:
+        records = self.records(now_s)
+        batches = sum(record.batches for record in records)
+        return sum(record.batch_rows for record in records) / batches if batches else None
+
+    def violation_share(self, now_s: float) -> float:
+        """0..1, of the rows that ended in the window: late, expired or failed."""
+        records = self.records(now_s)
+        ended = sum(record.answered + record.expired + record.failed for record in records)
+        return min(1.0, sum(record.late + record.expired + record.failed for record in records) / ended) if ended else 0.0
+
+    def by_concurrency(self, now_s: float) -> dict[int, float]:
+        """Mean answered rows/s by rows in flight or queued, these to the next power of two upwards: what more of them bring."""
+        found: dict[int, list[float]] = {}
+        for record in self.records(now_s):
+            rows = record.in_flight + record.queued
+            found.setdefault(1 << max(0, rows - 1).bit_length(), []).append(record.answered / max(record.interval_s, SHORTEST_INTERVAL_S))
+        return {rows: sum(rates) / len(rates) for rows, rates in sorted(found.items())}
 
     def worst_total_ms(self, now_s: float) -> Quantiles | None:
         """The largest of each quantile: an upper bound of the window's own, which the records do not hold."""
