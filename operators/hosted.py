@@ -241,7 +241,7 @@ class HostedStage:
                     self._wake(at)
                 case Start(number, variant, cores, delay_s):
                     self._loading.add(number)
-                    self.replicas.start(number, self._wish(variant, cores), delay_s)
+                    self.replicas.start(number, self._wish(variant, cores), delay_s, low=self._is_update(number))
                 case Stop(number):
                     self._loading.discard(number)
                     self._warming.pop(number, None)
@@ -254,6 +254,12 @@ class HostedStage:
         if lanes < self._lanes or (self.stage.draining and self.stage.idle):
             self.changed.set()
         self._lanes = lanes
+
+    def _is_update(self, number: int) -> bool:
+        """Of a version that takes no rows yet, while another of its variant does. Another variant may be wanted in a hurry."""
+        lane = self.stage.lane_of(number)
+        others = (other for other in self.stage.lanes if other.proven and other.variant.name == lane.variant.name)
+        return not lane.proven and any(other.stage.ready for other in others)
 
     def _sent(self, number: int, batch: Batch) -> None:
         lane = self.stage.lane_of(number)

@@ -20,6 +20,7 @@ from operators.wire import AnswerFrame, Buffer, Kind
 log = logging.getLogger(__name__)
 
 CHANGES_KEPT = 1024
+LOW_S = 20.0  # guess; on a machine that is always busy a replica must not load for ever
 STARTED, STARTED_WARM, RESIZED = "started", "started_warm", "resized"
 
 
@@ -55,6 +56,7 @@ class Replicas:
         self._processes: dict[int, ReplicaProcess] = {}
         self._waiting: dict[int, asyncio.TimerHandle] = {}
         self._wishes: dict[int, Mapping[str, Any]] = {}
+        self._low: set[int] = set()
         self._stopping: set[ReplicaProcess] = set()
         self._pending: dict[int, Change] = {}
         self.changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
@@ -64,9 +66,11 @@ class Replicas:
         """Complete changes by kind, and how long they took from being asked for to the end of the first batch."""
         self.deaths: Counter[Cause] = Counter()
 
-    def start(self, number: int, wish: Mapping[str, Any], delay_s: float) -> None:
-        """wish: see operators.replica.load."""
+    def start(self, number: int, wish: Mapping[str, Any], delay_s: float, low: bool = False) -> None:
+        """wish: see operators.replica.load. low: at idle priority until it serves, LOW_S at most, so as not to disturb those that do."""
         self._wishes[number] = wish
+        if low:
+            self._low.add(number)
         self._pending[number] = Change(STARTED, number, wish["cores"], time.monotonic())
         self._spares.postpone()
         self._waiting[number] = asyncio.get_running_loop().call_later(delay_s, self._spawn, number)
@@ -78,8 +82,14 @@ class Replicas:
 
     def serves(self, number: int) -> None:
         """It is warm and gets rows from now on."""
+        self._raise_priority(number)
         if number in self._pending:
             self._pending[number].effective_at = time.monotonic()
+
+    def _raise_priority(self, number: int) -> None:
+        if number in self._low:
+            self._low.discard(number)
+            self._processes[number].raise_priority()
 
     def resize(self, number: int, cores: float) -> None:
         """Takes effect between batches; in one that is still loading once it has loaded."""
@@ -141,12 +151,13 @@ class Replicas:
 
     def _spawn(self, number: int) -> None:
         del self._waiting[number]
-        process = self._spares.take(self._wishes[number])
+        low = number in self._low
+        process = self._spares.take(self._wishes[number], low)
         if process is not None:
             self._pending[number].kind = STARTED_WARM
         else:
             try:
-                process = ReplicaProcess(self, self._wishes[number])
+                process = ReplicaProcess(self, self._wishes[number], low)
             except OSError as error:
                 log.error("replica %d cannot be started: %s", number, error)
                 self._forget(number)
@@ -155,6 +166,8 @@ class Replicas:
                 return
         process.owner, process.number = self, number
         self._processes[number] = process
+        if low:
+            asyncio.get_running_loop().call_later(LOW_S, self._raise_priority, number)
         if process.facts is not None:
             self._ready(process)
 
@@ -202,5 +215,6 @@ class Replicas:
 
     def _forget(self, number: int) -> ReplicaProcess | None:
         self._wishes.pop(number, None)
+        self._low.discard(number)
         self._pending.pop(number, None)
         return self._processes.pop(number, None)

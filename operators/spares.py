@@ -82,14 +82,18 @@ class Spares:
         wait_s = min(REFILL_MAX_S, REFILL_S * 2.0 ** min(self._deaths, 10))
         self._refill = self._loop.call_later(wait_s, self._fill) if self._count else None
 
-    def take(self, wish: Mapping[str, Any]) -> ReplicaProcess | None:
-        """A process for that wish, the nearest to being ready: its `facts` are there once it has loaded. None = none is left."""
+    def take(self, wish: Mapping[str, Any], low: bool = False) -> ReplicaProcess | None:
+        """A process for that wish, the nearest to being ready: its `facts` are there once it has loaded. None = none is left.
+
+        low: it stays at idle priority until `raise_priority`.
+        """
         if not self._spares:
             return None
         best = max(self._spares.values(), key=lambda spare: (self._fits(spare.process, wish), spare.ready, spare.process.facts is not None))
         process = best.process
         del self._spares[process]
-        process.raise_priority()
+        if not low:
+            process.raise_priority()
         if process.facts is not None and not best.ready:
             process.unwanted += 1  # a batch that it was being warmed with
         if not self._fits(process, wish):

@@ -55,7 +55,7 @@ def eventually(condition: Callable[[], object], what: str) -> object:
 
 
 class Service:
-    """operator: a class of operators/echo.py, or `module:name`. arguments: further ones of `serve`."""
+    """operator: a class of operators/echo.py, or `module:name`. arguments: further ones of `serve`. stages: further ones of the file."""
 
     def __init__(
         self,
@@ -66,11 +66,12 @@ class Service:
         sleep_ms: float = 0,
         on_late: str = "answer",
         arguments: Sequence[str] = (),
+        stages: str = "",
     ) -> None:
         path = folder / f"{operator.replace(':', '-')}-{batch}-{replicas}.yaml"
         fan_out = str(operator == "Splitter").lower()
         text = PIPELINE if ":" not in operator else PIPELINE.replace("operators.echo:", "")
-        path.write_text(text.format(operator=operator, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out))
+        path.write_text(text.format(operator=operator, batch=batch, replicas=replicas, sleep_ms=sleep_ms, on_late=on_late, fan_out=fan_out) + stages)
         ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "operators.cli", "serve", str(path), *ports, "--unix", str(folder / f"{os.getpid()}.sock"), *arguments],

@@ -1,5 +1,7 @@
 """An operator with a stored model that needs no training: its answers end with the stored text, so they show the version."""
 
+import os
+
 from operators import repository
 from operators.operator import Operator, RowError
 
@@ -19,6 +21,14 @@ class Ending(Operator):
         if self._ending == b"failing":
             return [RowError("operator-error", "this version answers nothing")] * len(rows)
         return [row + self._ending for row in rows]
+
+
+class Scheduled(Ending):
+    """Its answers end with the scheduling policy that it was loaded with, too."""
+
+    def __init__(self, variant, cores):
+        super().__init__(variant, cores)
+        self._ending += b" %d" % os.sched_getscheduler(0)
 
 
 def store(root, version, ending=None, variant="plain"):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from operators import process, quota, spares, wire
+from operators import process, quota, replicas, spares, wire
 from operators.actions import Cause
 from operators.process import can_take_back
 from operators.processors import Processors
@@ -350,5 +350,31 @@ def test_a_spare_taken_while_it_loads_is_ready_when_it_has_loaded_what_it_shall(
         assert await heard.start(1, {**MARKED, "version": "2"}) == spare
         assert heard.ready[1]["version"] == "2"
         assert await heard.ask(1, b"x") == [b"x!"]
+
+    play(scene)
+
+
+@pytest.mark.skipif(not can_take_back(), reason="needs a priority that can be taken back")
+def test_a_replica_that_is_to_disturb_nobody_is_at_idle_priority_until_it_serves(monkeypatch):
+    own = os.sched_getscheduler(0)
+
+    def policies(pid):
+        return {os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+
+    async def scene(heard):
+        heard.replicas.start(0, WISH, 0.0, low=True)
+        await heard.until(heard.replicas.pids)
+        assert policies(heard.replicas.pids()[0]) == {os.SCHED_IDLE}
+        await heard.until(lambda: heard.ready)
+        assert policies(heard.replicas.pids()[0]) == {own}
+        assert await heard.ask(0, b"x") == [b"x"]
+        monkeypatch.setattr(replicas, "LOW_S", 0.0)
+        heard.replicas.start(1, WISH, 0.0, low=True)
+        await heard.until(lambda: 1 in heard.replicas.pids())
+        pid = heard.replicas.pids()[1]
+        os.kill(pid, signal.SIGSTOP)  # it does not get on with loading
+        await heard.until(lambda: policies(pid) == {own})
+        os.kill(pid, signal.SIGCONT)
+        await heard.until(lambda: 1 in heard.ready)
 
     play(scene)

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from operators.actions import Setting
+from operators.actions import Answer, Result, Setting
 from operators.lanes import Lanes, LaneSetting
 from operators.metrics import buckets_of
+from operators.queue import runs_of
 from operators.stage import Stage
-from operators.telemetry import Histogram, StageTelemetry, quantiles
-from tests.operators.builders import FIRST
+from operators.telemetry import VERSIONS_KEPT, Histogram, StageTelemetry, quantiles
+from tests.operators.builders import FIRST, SECOND
 
 
 def test_quantiles_are_right_to_five_per_cent():
@@ -49,3 +52,25 @@ def test_buckets_are_cumulative():
     histogram.add(40.0, 5)
     buckets = dict(buckets_of(histogram))
     assert (buckets["0.001"], buckets["0.002"], buckets["0.05"], buckets["+Inf"]) == (0, 10, 15, 15)
+
+
+def test_versions_that_no_longer_serve_are_counted_together():
+    telemetry = StageTelemetry("p", "s", 100.0)
+    for number in range(VERSIONS_KEPT + 3):
+        for version in ("stays", str(number)):
+            asked = replace(FIRST, version=version)
+            (run,) = runs_of("a", np.full(2, 9.0), 0.0)
+            telemetry.answer(Answer(run, np.zeros(2, np.uint8), 0, 0, 0.001, [], asked, Result(0.002)), float(number))
+    assert len(telemetry.ledgers) == VERSIONS_KEPT
+    assert telemetry.ledger(replace(FIRST, version="stays")).tally.answered == 2 * (VERSIONS_KEPT + 3)
+    assert telemetry.total_ms.counts.sum() == telemetry.tally.answered == 4 * (VERSIONS_KEPT + 3)
+
+
+def test_a_record_tells_lanes_apart():
+    telemetry, lanes = StageTelemetry("p", "s", 100.0), Lanes([LaneSetting(Setting(FIRST), 0.75), LaneSetting(Setting(SECOND), 0.25)], Stage)
+    (run,) = runs_of("a", np.full(2, 9.0), 0.0)
+    telemetry.answer(Answer(run, np.zeros(2, np.uint8), 0, 0, 0.001, [], SECOND, Result(0.002)), 1.0)
+    first, second = telemetry.record(lanes, 1.0, 1000)["lanes"]
+    assert (first["variant"], first["share"], first["answered"], first["state"]) == ("first", 0.75, 0, "loading")
+    assert (second["variant"], second["share"], second["answered"]) == ("second", 0.25, 2)
+    assert [lane["answered"] for lane in telemetry.record(lanes, 2.0, 2000)["lanes"]] == [0, 0]

@@ -1,10 +1,12 @@
 """Versions that take over, are tried out and rolled back in a real service, by HTTP and by the command, while rows flow."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from operators.process import can_take_back
 from operators.protocol.rows import encode
 from tests.operators.service import Service, Stream, eventually, request
 from tests.operators.stored import store
@@ -170,6 +172,57 @@ def test_a_mix_that_the_file_does_not_allow_is_refused(service, variants, text):
     status, said = service.http("/sluice/v1/stages/work", {"variants": variants})
     assert status == 422
     assert text in said["error"]
+
+
+# several stages of one model
+
+AGAIN = """
+  again:
+    operator: tests.operators.stored:Ending
+    variants: {plain: {accuracy: 0.95}}
+    batch: {max: 16}
+"""
+
+
+def answers(service, stage, *met):
+    """What rows are answered whose events met these versions before."""
+    stream, message = Stream(service.stub), request("a", [b"row"] * len(met), stage=stage)
+    message.inputs.add(name="version", datatype="BYTES", shape=[len(met)])
+    message.raw_input_contents.append(encode(list(met)))
+    stream.send(message)
+    found = stream.finish()["a"]
+    return [found[row][1] for row in range(len(met))]
+
+
+def test_stages_of_one_model_change_over_together_and_an_event_meets_one_version(tmp_path, models):
+    service = Service(tmp_path, "tests.operators.stored:Ending", batch=16, arguments=["--models", str(models)], stages=AGAIN)
+    for stage in ("work", "again"):
+        service.http(f"/sluice/v1/stages/{stage}", {"variants": {"plain": {"share": 1.0, "version": "2"}}})
+    eventually(lambda: {lane["version"] for stage in service.http("/sluice/v1/stages")[1] for lane in stage["lanes"]} == {"2"}, "version 2 at both")
+    assert begin(service, version="1")["stages"] == ["work", "again"]
+    eventually(lambda: service.http("/sluice/v1/stages/again/update")[1]["phase"] == "promoting", "the change")
+    assert answers(service, "work", b"") == [b"row v1"]
+    assert answers(service, "again", b"plain:2", b"", b"plain:1", b"plain:7") == [b"row v2", b"row v1", b"row v1", b"row v1"]
+    assert ended(service)["phase"] == "done"
+    assert answers(service, "again", b"plain:2") == [b"row v1"]  # none has come for twice the SLO
+    service.close()
+
+
+# how a new version is loaded
+
+
+@pytest.mark.skipif(not can_take_back(), reason="needs a priority that can be taken back")
+def test_a_new_version_is_loaded_at_idle_priority_but_not_another_variant(tmp_path, models):
+    service = Service(tmp_path, "tests.operators.stored:Scheduled", batch=16, arguments=["--models", str(models)])
+    service.change(variants={"plain": {"share": 1.0, "version": "2"}})
+    eventually(lambda: [lane["version"] for lane in service.stage()["lanes"]] == ["2"], "version 2 alone")
+    begin(service, version="1")
+    assert ended(service)["phase"] == "done"
+    assert answers(service, "work", b"") == [b"row v1 %d" % os.SCHED_IDLE]
+    service.change(variant="marked")
+    eventually(lambda: [lane["variant"] for lane in service.stage()["lanes"]] == ["marked"], "the other variant alone")
+    assert answers(service, "work", b"") == [b"row v3 %d" % os.sched_getscheduler(0)]
+    service.close()
 
 
 # the commands
