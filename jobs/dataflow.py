@@ -45,12 +45,14 @@ class Crossing:
 @dataclass(frozen=True, slots=True)
 class Step:
     """A stage laid out. read_slot: where its row is (LATEST, ORIGINAL or a number); write_slot: where its value is kept, None = nowhere;
-    ordered: events must be put back into the source's order before it, because it keeps state and stages before it mix them up."""
+    ordered: events must be put back into the source's order before it, because it keeps state and stages before it mix them up;
+    same_model: stages before it in the file that may run the same model, so that it is asked for the version which an event met there."""
 
     stage: Stage
     read_slot: int
     write_slot: int | None
     ordered: bool = False
+    same_model: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,19 @@ def lay_out(pipeline: Pipeline) -> Dataflow:
     nodes = [SOURCE, *(stage.name for stage in pipeline.stages)]
     crossings = {node: crossing for node in nodes if (crossing := _crossing(node, pipeline)) is not None}
     slots = _slots(pipeline)
-    steps = tuple(Step(stage, _read_slot(stage, slots), slots.get(stage.name), _ordered(stage)) for stage in pipeline.stages)
+    steps = tuple(
+        Step(stage, _read_slot(stage, slots), slots.get(stage.name), _ordered(stage), _same_model(stage, pipeline.stages[:number]))
+        for number, stage in enumerate(pipeline.stages)
+    )
     return Dataflow(steps, crossings, tuple(node for node in nodes if node not in crossings))
 
 
 def _ordered(stage: Stage) -> bool:
     return stage.state is not None and stage.after != (SOURCE,)
+
+
+def _same_model(stage: Stage, before: tuple[Stage, ...]) -> tuple[str, ...]:
+    return tuple(other.name for other in before if stage.shares_model(other))
 
 
 def _crossing(node: str, pipeline: Pipeline) -> Crossing | None:

@@ -61,6 +61,8 @@ class Streams:
             proxy.state(stage.state.field or "", round(stage.state.ttl_ms), stage.state.max_bytes)
         if foreign:
             proxy.foreign(self._foreign(stage))
+        for other in step.same_model:
+            proxy.sameModelAs(other)
         return DataStream(self._java.Connector.proxy(
             events._j_data_stream, f"stage {stage.name}", f"stage-{stage.name}", stage.parallelism, proxy))
 

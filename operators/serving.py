@@ -56,8 +56,8 @@ class Serving:
     def _hosted(self, spec: graph.Stage, share: float) -> HostedStage:
         setting = Setting(open_variant(spec, spec.variant), initial_replicas(spec), spec.batch_max, spec.cores, WINDOW_ROWS, spec.replicas.spares)
         make = partial(Stage, on_late=spec.on_late, deadline_share=share)
-        twins = [other for other in self.pipeline.stages if other is not spec and other.operator == spec.operator]
-        linger_s = LINGER_SLOS * self.pipeline.slo_ms * 1e-3 if twins else 0.0
+        shared = any(other is not spec and spec.shares_model(other) for other in self.pipeline.stages)
+        linger_s = LINGER_SLOS * self.pipeline.slo_ms * 1e-3 if shared else 0.0
         lanes = Lanes([LaneSetting(setting)], make, Asks(attrgetter("floors"), attrgetter("pins")), share, linger_s)
         telemetry = StageTelemetry(self.pipeline.name, spec.name, self.pipeline.slo_ms)
         return HostedStage(spec, lanes, telemetry, self.repository, self.processors)

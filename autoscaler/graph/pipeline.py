@@ -157,6 +157,11 @@ class Stage:
         """Whether our service runs it."""
         return self.operator is not None and self.endpoint is None
 
+    def shares_model(self, other: Stage) -> bool:
+        """Whether both may run the same version of a model, and an event that passes both is to meet one. Not where one keeps state."""
+        alike = self.is_ours and other.is_ours and self.operator == other.operator and self.state is None and other.state is None
+        return alike and any(mine.name == theirs.name for mine in self.variants for theirs in other.variants)
+
 
 @dataclass(frozen=True, slots=True)
 class Join:

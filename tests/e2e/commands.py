@@ -1,10 +1,12 @@
-"""The `sluice` command as a user runs it."""
+"""The `sluice` command as a user runs it, and what else a user does to a running machine."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +18,15 @@ def sluice(*arguments: str, status: int = 0, **environment: str) -> str:
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
     assert done.returncode == status, f"status {done.returncode} of {arguments}:\n{done.stdout}"
     return done.stdout
+
+
+def setting(running, stage: str, change: dict | None = None) -> dict:
+    """A stage's record at the running machine's service; with `change`, its setting after that."""
+    request = urllib.request.Request(f"http://{running.http_address}/sluice/v1/stages/{stage}", headers={"Content-Type": "application/json"})
+    if change is not None:
+        request.method, request.data = "PATCH", json.dumps(change).encode()
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
 
 
 def rewrite(running, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autoscaler.graph.pipeline import Delivery, Incomplete, Order
+from tests.e2e.commands import setting
 from tests.e2e.conftest import HERE, started, written
 from tests.e2e.feed import Feed, assert_one_place, collect, wait_for
 
@@ -44,10 +45,14 @@ def ended(graph, feed):
     return outcome
 
 
+def passed(record) -> list[dict[str, str]]:
+    """The fields of a record's `stage` headers."""
+    return [dict(part.split("=") for part in value.decode().split(";")) for name, value in record.headers if name == "stage"]
+
+
 def way(record) -> list[str]:
     """The stages that a record's headers say it passed, a child's with its index."""
-    fields = [dict(part.split("=") for part in value.decode().split(";")) for name, value in record.headers if name == "stage"]
-    return [found["name"] + (f"/{found['child']}" if "child" in found else "") for found in fields]
+    return [found["name"] + (f"/{found['child']}" if "child" in found else "") for found in passed(record)]
 
 
 def parts(*sures):
@@ -80,6 +85,19 @@ def test_no_children_complete_at_once(graph):
     assert outcome.values == {"none-0": b"[]"}
     assert way(outcome.records["none-0"]) == ["look", "left", "split"]
     assert not outcome.late
+
+
+def test_an_event_meets_one_variant_and_version_at_all_stages_of_a_model(graph):
+    def take(change):
+        for stage in ("look", "plain"):
+            setting(graph, stage, change)
+            wait_for(lambda stage=stage: [lane["state"] for lane in setting(graph, stage)["lanes"]] == ["serving"] * len(change["variants"]), stage)
+
+    take({"variants": {"only": {"share": 0.5}, "other": {"share": 0.5}}})
+    outcome = outcome_of(graph, "met", [{"parts": []}] * 300)
+    take({"variants": {"only": {"share": 1.0}}})
+    met = [[(found["variant"], found["version"]) for found in passed(record) if found["name"] in ("look", "plain")] for record in outcome.records.values()]
+    assert sorted(met) == [[("only", "1")] * 2] * 150 + [[("other", "1")] * 2] * 150
 
 
 def test_a_child_that_fails_leaves_a_gap_or_fails_its_parent(graph):

@@ -1,13 +1,12 @@
 """A stage with state, disturbed in mid-stream: what comes out is what an undisturbed run gives. Each event is applied once, each key's in order."""
 
-import json
 import os
 import signal
-import urllib.request
 
 import pytest
 
 from tests.e2e.chains import expected
+from tests.e2e.commands import setting
 from tests.e2e.conftest import HERE, started
 from tests.e2e.feed import Feed, collect, wait_for
 from tests.e2e.test_kills import replica_pids
@@ -52,19 +51,12 @@ def run_through(keyed, name, disturb):
         last[key(number)] = number
 
 
-def change(keyed, **setting):
-    request = urllib.request.Request(f"http://{keyed.http_address}/sluice/v1/stages/chain", json.dumps(setting).encode(),
-                                     {"Content-Type": "application/json"}, method="PATCH")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        json.load(answer)
-
-
 def test_a_replica_killed_then_replicas_resized_and_their_version_changed(keyed):
     def disturb(feed):
         os.kill(replica_pids(keyed)[0], signal.SIGKILL)
-        for setting in ({"replicas": 3}, {"variant": "other"}, {"cores": 2, "replicas": 1}, {"variant": "one", "batch": 16}, {"cores": 1, "batch": 64}):
+        for change in ({"replicas": 3}, {"variant": "other"}, {"cores": 2, "replicas": 1}, {"variant": "one", "batch": 16}, {"cores": 1, "batch": 64}):
             sent = feed.sent
-            change(keyed, **setting)
+            setting(keyed, "chain", change)
             wait_for(lambda before=sent: feed.sent > before + 300 or not feed.is_alive(), "some events more")
 
     run_through(keyed, "replicas", disturb)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from autoscaler.graph.pipeline import SOURCE, Order, Pipeline, Stage, State, Topic, VariantSpec
@@ -39,6 +41,13 @@ def test_two_branches_without_a_condition_are_refused_because_an_event_has_one_p
 def test_only_values_that_a_later_stage_asks_for_are_kept():
     flow = lay_out(pipeline(stage("a", SOURCE), stage("b", "a"), stage("c", "b", input="a"), stage("d", "c", input=SOURCE)))
     assert [(step.read_slot, step.write_slot) for step in flow.steps] == [(LATEST, 0), (LATEST, None), (0, None), (ORIGINAL, None)]
+
+
+def test_a_stage_asks_for_the_version_met_at_stages_before_it_that_run_its_model():
+    again, other = stage("b", "a", input=SOURCE), replace(stage("c", "b"), variants=(VariantSpec("another", 1.0),))
+    kept = [stage("d", "c", state=State(1000.0)), replace(stage("e", "d"), operator="m:Other"), replace(stage("f", "e"), operator=None, endpoint="host:1")]
+    flow = lay_out(pipeline(stage("a", SOURCE), again, other, *kept, stage("g", "f")))
+    assert {step.stage.name: step.same_model for step in flow.steps if step.same_model} == {"b": ("a",), "g": ("a", "b")}
 
 
 def test_events_are_put_in_order_before_a_stage_with_state_unless_it_is_the_first():

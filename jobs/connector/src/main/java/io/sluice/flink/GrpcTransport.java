@@ -18,9 +18,9 @@ final class GrpcTransport implements Transport {
     private final Channels channels;
     private final RequestEncoder encoder;
 
-    GrpcTransport(String target, String stage, String proxy) {
-        channels = new Channels(target, "sluice-net-" + proxy, true);
-        encoder = new RequestEncoder(stage, proxy);
+    GrpcTransport(ProxySettings settings, String proxy) {
+        channels = new Channels(settings.target, "sluice-net-" + proxy, true);
+        encoder = new RequestEncoder(settings.stage, proxy, settings.sameModel);
     }
 
     @Override

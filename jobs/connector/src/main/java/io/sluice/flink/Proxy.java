@@ -47,7 +47,7 @@ abstract class Proxy extends AbstractStreamOperator<Event> implements OneInputSt
         inbox = new Inbox(mailbox, getContainingTask().getEnvironment().getAllWriters(), settings.stage, metrics, taker);
         String name = settings.stage + '-' + getRuntimeContext().getTaskInfo().getIndexOfThisSubtask();
         Transport transport = settings.foreign == null
-                ? new GrpcTransport(settings.target, settings.stage, name)
+                ? new GrpcTransport(settings, name)
                 : new ForeignTransport(settings.target, settings.stage, name, settings.foreign);
         sender = new Sender(settings, name, transport, metrics, Clock.SYSTEM, this);
         getMetricGroup().gauge("inFlightRows", () -> rows);

@@ -1,6 +1,8 @@
 package io.sluice.flink;
 
 import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.List;
 
 /** How one stage's proxy works. Set once, while the job is built; times in ms, sizes in bytes. */
 public final class ProxySettings implements Serializable {
@@ -22,6 +24,7 @@ public final class ProxySettings implements Serializable {
     int retainSlot = NO_SLOT;
     ForeignSettings foreign;
     StateSettings state;
+    final List<String> sameModel = new ArrayList<>();
 
     /** @param target {@code host:port} or {@code unix:/path} of the service, which knows the stage by its name */
     public ProxySettings(String stage, String target) {
@@ -77,6 +80,12 @@ public final class ProxySettings implements Serializable {
     /** The stage keeps a state of each key; see {@link StateSettings}. An empty field: the key is the record's own. */
     public ProxySettings state(String field, long ttlMs, int maxBytes) {
         state = new StateSettings(field.isEmpty() ? null : field, positive("time to live", ttlMs), positive("state bytes", maxBytes));
+        return this;
+    }
+
+    /** An earlier stage runs this one's model: an event that has met a version there asks for the same here. Not for a stage with state. */
+    public ProxySettings sameModelAs(String earlier) {
+        sameModel.add(earlier);
         return this;
     }
 

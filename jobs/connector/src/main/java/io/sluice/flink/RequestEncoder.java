@@ -8,6 +8,8 @@ import io.sluice.protocol.ModelInferRequest.InferInputTensor;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
+import java.util.List;
+import java.util.function.Function;
 
 /** Micro-batches as messages of the protocol; each row is copied once. */
 final class RequestEncoder {
@@ -18,9 +20,12 @@ final class RequestEncoder {
 
     private final String stage;
     private final InferParameter proxy;
+    private final List<String> sameModel;
 
-    RequestEncoder(String stage, String proxy) {
+    /** @param sameModel stages that run this one's model: the version that an event met there travels with it */
+    RequestEncoder(String stage, String proxy, List<String> sameModel) {
         this.stage = stage;
+        this.sameModel = List.copyOf(sameModel);
         this.proxy = InferParameter.newBuilder().setStringParam(proxy).build();
     }
 
@@ -47,6 +52,9 @@ final class RequestEncoder {
         if (keep) {
             add(message, "keep", "BOOL", rows.length, keeps(rows));
         }
+        if (!sameModel.isEmpty() && anyMet(rows)) {
+            add(message, "version", "BYTES", rows.length, bytes(rows, this::met));
+        }
         return message.build();
     }
 
@@ -55,20 +63,45 @@ final class RequestEncoder {
         message.addRawInputContents(raw);
     }
 
-    /** A BYTES tensor: each row after its length. */
     static ByteString rows(InFlightRow[] rows) {
+        return bytes(rows, row -> row.input);
+    }
+
+    /** A BYTES tensor: each row's element after its length. */
+    private static ByteString bytes(InFlightRow[] rows, Function<InFlightRow, byte[]> element) {
         int size = 0;
         for (InFlightRow row : rows) {
-            size = Math.addExact(size, 4 + row.input.length);
+            size = Math.addExact(size, 4 + element.apply(row).length);
         }
         byte[] raw = new byte[size];
         int at = 0;
         for (InFlightRow row : rows) {
-            INT.set(raw, at, row.input.length);
-            System.arraycopy(row.input, 0, raw, at + 4, row.input.length);
-            at += 4 + row.input.length;
+            byte[] value = element.apply(row);
+            INT.set(raw, at, value.length);
+            System.arraycopy(value, 0, raw, at + 4, value.length);
+            at += 4 + value.length;
         }
         return UnsafeByteOperations.unsafeWrap(raw);
+    }
+
+    private boolean anyMet(InFlightRow[] rows) {
+        for (InFlightRow row : rows) {
+            if (met(row).length > 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** The version that the row's event met last at a stage of this model; empty when it met none. */
+    private byte[] met(InFlightRow row) {
+        Trace[] traces = row.event.traces;
+        for (int i = traces.length - 1; i >= 0; i--) {
+            if (sameModel.contains(traces[i].label().stage)) {
+                return traces[i].label().met;
+            }
+        }
+        return Bytes.EMPTY;
     }
 
     private static ByteString deadlines(InFlightRow[] rows) {

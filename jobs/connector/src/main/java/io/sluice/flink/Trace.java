@@ -18,12 +18,18 @@ public record Trace(Label label, int queueUs, int computeUs, int child) {
         final String version;
         /** The head of the stage header, up to the first number. */
         final byte[] headerPrefix;
+        /** How a row asks for this version at another stage: {@code variant:version}; empty where that is longer than the service takes. */
+        final byte[] met;
+
+        private static final int MET_MAX = 256;
 
         public Label(String stage, String variant, String version) {
             this.stage = stage;
             this.variant = variant;
             this.version = version;
             this.headerPrefix = ("name=" + stage + ";variant=" + variant + ";version=" + version + ";queue_us=").getBytes(StandardCharsets.UTF_8);
+            byte[] asked = (variant + ':' + version).getBytes(StandardCharsets.UTF_8);
+            this.met = asked.length <= MET_MAX ? asked : Bytes.EMPTY;
         }
 
         boolean is(String stage, String variant, String version) {

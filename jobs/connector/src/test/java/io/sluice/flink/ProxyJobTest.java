@@ -20,6 +20,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
+import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.test.junit5.MiniClusterExtension;
 import org.junit.jupiter.api.Test;
@@ -134,6 +135,24 @@ class ProxyJobTest {
             Event out = run(List.of(worked), settings.inputSource().retain(3)).get(0);
             assertEquals("source!", Events.text(out.slot(3)));
             assertEquals("slot", Events.text(out.slot(1)));
+        }
+    }
+
+    @Test
+    void whatAnEventMetAtAStageOfTheSameModelTravelsWithIt() throws Exception {
+        try (TestService service = TestService.started((s, call) -> call.ok())) {
+            StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
+            DataStream<Event> events = env.fromData(EventTypeInfo.INSTANCE, events(3).toArray(Event[]::new));
+            DataStream<Event> once = Connector.proxy(events, "first", "first", 1, new ProxySettings("classify", service.target()));
+            ProxySettings second = new ProxySettings("again", service.target()).sameModelAs("classify");
+            List<Event> out = new ArrayList<>();
+            Connector.proxy(once, "second", "second", 1, second).executeAndCollect().forEachRemaining(out::add);
+            assertEquals(Map.of(0L, "v0!!", 1L, "v1!!", 2L, "v2!!"), outcomes(out));
+            for (ModelInferRequest message : service.requests) {
+                TestService.Call call = new TestService.Call(message, null);
+                List<String> asked = message.getModelName().equals("again") ? call.rows().stream().map(row -> "cnn:1").toList() : List.of();
+                assertEquals(asked, call.has("version") ? call.strings("version") : List.of());
+            }
         }
     }
 

@@ -30,7 +30,7 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
     record Call(ModelInferRequest message, StreamObserver<ModelStreamInferResponse> out) {
 
         List<String> rows() {
-            return strings(message.getRawInputContents(0));
+            return strings("rows");
         }
 
         List<byte[]> rowBytes() {
@@ -38,7 +38,16 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
         }
 
         boolean has(String tensor) {
-            return message.getInputsList().stream().anyMatch(input -> input.getName().equals(tensor));
+            return tensors().contains(tensor);
+        }
+
+        List<String> tensors() {
+            return message.getInputsList().stream().map(ModelInferRequest.InferInputTensor::getName).toList();
+        }
+
+        /** The elements of a BYTES tensor. */
+        List<String> strings(String tensor) {
+            return TestService.strings(message.getRawInputContents(tensors().indexOf(tensor)));
         }
 
         Answer answer() {
