@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-MAKEFLAGS += --no-print-directory
+# two steps at a time: the jars build while packages come over the network
+MAKEFLAGS += --no-print-directory --jobs=2
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -18,6 +19,7 @@ CONNECTOR := $(STAMPS)/connector
 MODELS := $(STAMPS)/models
 FORECASTERS := $(STAMPS)/forecasters
 ARCHIVES := $(STAMPS)/archives
+COMPUTING := tests/forecast tests/graph tests/planner tests/policies tests/simulator
 SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(FORECASTERS) $(ARCHIVES)
 JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml -o -path '*/resources/*' \) -print 2>/dev/null)
 
@@ -33,7 +35,7 @@ $(call stale,$(MODEL_CACHE)/forecast,$(FORECASTERS))
 
 # $(call step,what,command): says what is done, and how long it took
 define step
-	@echo "==> $(1)"; begun=$$SECONDS; $(2); echo "    done in $$((SECONDS - begun)) s"; mkdir -p $(STAMPS); touch $@
+	@echo "==> $(1)"; begun=$$SECONDS; $(2); echo "==> $(1): done in $$((SECONDS - begun)) s"; mkdir -p $(STAMPS); touch $@
 endef
 
 .PHONY: help
@@ -45,9 +47,19 @@ run: setup ## Everything on this machine: broker, Flink, operators, autoscaler, 
 	@SLUICE_END_WITH_PARENT=1 exec $(IN)/sluice run $(ARGS)
 
 .PHONY: test
-test: setup lint ## All tests: lint, Python, Java
-	@echo "==> Java tests"; begun=$$SECONDS; mvn -q -B -Dstyle.color=never -f jobs/connector/pom.xml test; echo "    done in $$((SECONDS - begun)) s"
-	@echo "==> Python tests"; $(IN)/python -m pytest $(ARGS)
+test: setup lint java-test ## All tests: lint, Java, Python (ARGS="tests/graph -k reader": only these of the Python ones)
+ifdef ARGS
+	@$(IN)/python -m pytest $(ARGS)
+else
+	@echo "==> Python tests that only compute, two at a time"; status=0; \
+	$(IN)/python -m pytest -n 2 --dist worksteal $(COMPUTING) || status=$$?; \
+	echo "==> Python tests with processes, brokers and clusters"; \
+	$(IN)/python -m pytest $(COMPUTING:%=--ignore=%) || status=$$?; exit $$status
+endif
+
+.PHONY: java-test
+java-test: $(CONNECTOR)
+	@echo "==> Java tests"; begun=$$SECONDS; mvn -q -B -Dstyle.color=never -f jobs/connector/pom.xml test; echo "==> Java tests: done in $$((SECONDS - begun)) s"
 
 .PHONY: test-data
 test-data: setup ## Only the tests that read the shared data sets

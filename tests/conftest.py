@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,10 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    report = yield
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Of every report, those of other worker processes too."""
     if report.skipped and not hasattr(report, "wasxfail"):
         _look_at(report.nodeid, report.longrepr)
-    return report
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
