@@ -17,6 +17,7 @@ from autoscaler.metrics import SidecarMetrics
 from autoscaler.reactive import Action, Decision, Observed, ReactiveSettings, Running, StageDecision, StageHistory, decide
 from autoscaler.telemetry import StageWindow
 
+STEP_S = 1.0
 RECORD_EVERY_S = 30.0
 SETTLED_S = 1.0  # telemetry taken this soon after a change may still name the setting before it
 
@@ -62,6 +63,15 @@ class ControlLoop:
         self.mode = Mode.ADVICE if self.advice else Mode.ACT
 
     @property
+    def source(self) -> str | None:
+        """It reads no offsets: what arrives, the stages say."""
+        return None
+
+    @property
+    def tick_s(self) -> float:
+        return STEP_S
+
+    @property
     def urgent(self) -> bool:
         """It decides at its own pace."""
         return False
@@ -95,6 +105,9 @@ class ControlLoop:
             if stage.plan is not None:
                 self.metrics.desired(stage.stage, stage.plan.replicas, stage.plan.batch)
         return self._record(decision, outcomes)
+
+    async def close(self) -> None:
+        """Nothing is under way between steps."""
 
     async def _adopt(self, stage: str) -> None:
         try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 STAGE = ("pipeline", "stage")
 
@@ -29,6 +29,13 @@ class SidecarMetrics:
             "sluice_autoscaler_actuation_failures", "Changes the service did not confirm.", STAGE, registry=self.registry)
         self._sessions = Counter(
             "sluice_autoscaler_kafka_sessions", "Times the connection to Kafka was built up.", registry=self.registry)
+        self._took = Histogram(
+            "sluice_autoscaler_decision_seconds", "From what is known to the plan.", ("pipeline",), registry=self.registry,
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0))
+        self._undone = Counter(
+            "sluice_autoscaler_changes_undone", "Changes that did not come about or did not help, and were taken back.", STAGE, registry=self.registry)
+        self._stall = Gauge(
+            "sluice_autoscaler_rescale_stall_seconds", "How long the job stood still for the last rescale.", ("pipeline",), registry=self.registry)
         build = Gauge("sluice_build_info", "1, with the version that runs.", ("component", "version"), registry=self.registry)
         build.labels("autoscaler", _version()).set(1)
 
@@ -54,6 +61,15 @@ class SidecarMetrics:
 
     def actuation_failure(self, stage: str) -> None:
         self._failures.labels(self._pipeline, stage).inc()
+
+    def took(self, seconds: float) -> None:
+        self._took.labels(self._pipeline).observe(seconds)
+
+    def undone(self, stage: str) -> None:
+        self._undone.labels(self._pipeline, stage).inc()
+
+    def stalled(self, seconds: float) -> None:
+        self._stall.labels(self._pipeline).set(seconds)
 
     def kafka_session(self) -> None:
         self._sessions.inc()

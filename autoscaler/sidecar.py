@@ -15,21 +15,29 @@ import signal
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from faust.types.auth import CredentialsT
 
-from autoscaler.loop import ControlLoop
+from autoscaler.commands import COMMANDS_TOPIC, mode_of
+from autoscaler.control.restraint import Mode
+from autoscaler.graph.pipeline import Pipeline
+from autoscaler.metrics import SidecarMetrics
 
 TELEMETRY_TOPIC = "sluice-telemetry"
 DECISIONS_TOPIC = "sluice-decisions"
-STEP_S = 1.0
+OFFSETS_S = 0.5
+PARTITIONS_S = 30.0
+TAIL = 600
+"""Records of the decisions topic that a sidecar looks back at; other pipelines' are among them."""
+TAIL_TIMEOUT_S = 5.0
 SILENCE_S = 10.0
 PUBLISH_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 40.0
@@ -51,6 +59,7 @@ class KafkaAccess:
     client: Mapping[str, Any] = field(default_factory=dict)
     telemetry_topic: str = TELEMETRY_TOPIC
     decisions_topic: str = DECISIONS_TOPIC
+    commands_topic: str = COMMANDS_TOPIC
     state_dir: Path | None = None
 
     def credentials(self) -> CredentialsT | None:
@@ -73,13 +82,46 @@ class KafkaAccess:
         return credentials
 
 
+class Loop(Protocol):
+    """What a sidecar runs: the reactive rule's `ControlLoop`, or a policy's `PolicyLoop`. source: topic whose offsets it wants; tick_s: between
+    steps; urgent: a step is due now."""
+
+    mode: Mode
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+    @property
+    def metrics(self) -> SidecarMetrics: ...
+
+    @property
+    def source(self) -> str | None: ...
+
+    @property
+    def tick_s(self) -> float: ...
+
+    @property
+    def urgent(self) -> bool: ...
+
+    def take(self, value: bytes | None, now_s: float) -> None: ...
+
+    def offsets(self, at_s: float, ends: Mapping[int, int]) -> None: ...
+
+    def restore(self, values: Iterable[bytes | None]) -> None: ...
+
+    async def step(self, now_s: float) -> dict[str, Any] | None: ...
+
+    async def close(self) -> None: ...
+
+
 class Sidecar:
     """Runs the loop until `stop`. Survives broker and service being away, for however long."""
 
-    def __init__(self, loop: ControlLoop, kafka: KafkaAccess) -> None:
+    def __init__(self, loop: Loop, kafka: KafkaAccess) -> None:
         self._loop, self._kafka = loop, kafka
         self._stop = asyncio.Event()
         self._said = ""
+        self._restored = False
 
     def stop(self) -> None:
         self._stop.set()
@@ -93,6 +135,7 @@ class Sidecar:
             if stopped.done():
                 session.cancel()
                 await asyncio.wait({session}, timeout=STOP_TIMEOUT_S + CANCELLATIONS * CANCELLATION_S)
+                await self._loop.close()
                 break
             failures = self._ended(session, failures)
             await asyncio.wait({stopped}, timeout=BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
@@ -113,6 +156,9 @@ class Sidecar:
         """One life of the Faust app; why it ended."""
         await declare_topics(self._kafka)
         before = asyncio.all_tasks()
+        if not self._restored:
+            self._loop.restore(await tail(self._kafka, self._kafka.decisions_topic))
+            self._restored = True
         app = Session(self._loop, self._kafka)
         try:
             await asyncio.wait_for(app.start(), START_TIMEOUT_S)
@@ -127,8 +173,10 @@ class Sidecar:
 class Session:
     """One Faust app: an agent that takes telemetry in and a timer that steps the loop and publishes its records."""
 
-    def __init__(self, loop: ControlLoop, kafka: KafkaAccess) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, kafka: KafkaAccess) -> None:
+        self._loop, self._kafka = loop, kafka
+        self._deciding = False
+        self._beside: list[asyncio.Task[None]] = []
         self._heard_s: float | None = None
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._state = tempfile.TemporaryDirectory(prefix="sluice-autoscaler-") if kafka.state_dir is None else None
@@ -136,11 +184,14 @@ class Session:
         telemetry = self._app.topic(kafka.telemetry_topic, key_serializer="raw", value_serializer="raw", allow_empty=True)
         self._decisions = self._app.topic(kafka.decisions_topic, key_serializer="raw", value_serializer="raw")
         self._app.agent(telemetry, name="telemetry")(self._listen)
-        self._app.timer(STEP_S)(self._step)
+        self._app.timer(loop.tick_s)(self._step)
 
     async def start(self) -> None:
         self._app.finalize()
         await self._app.start()
+        self._beside.append(asyncio.create_task(self._follow(self._commands), name="commands"))
+        if self._loop.source is not None:
+            self._beside.append(asyncio.create_task(self._follow(self._offsets), name="offsets"))
 
     async def ended(self) -> str:
         """Waits for the end of what `start` began."""
@@ -153,6 +204,8 @@ class Session:
 
     async def close(self) -> None:
         """Stops Faust, or leaves it behind: it may swallow a cancellation and wait for a broker that is gone."""
+        for task in self._beside:
+            task.cancel()
         if self._state is not None:
             self._state.cleanup()  # Faust keeps nothing there with tables in memory, of which there are none
         stopping = asyncio.create_task(self._app.stop())
@@ -167,8 +220,57 @@ class Session:
         async for value in stream:
             self._heard_s = time.time()
             self._loop.take(value, self._heard_s)
+            if self._loop.urgent:
+                await self._step()
+
+    async def _follow(self, read: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:
+        """Reads with a consumer of its own, and anew when that fails: what then is stale, the loop sees by itself."""
+        while True:
+            consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap_servers, group_id=None, enable_auto_commit=False,
+                                        auto_offset_reset="earliest", **self._kafka.client)
+            try:
+                await consumer.start()
+                await read(consumer)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.debug("reading beside telemetry: %s", _words(error))
+            finally:
+                await consumer.stop()
+            await asyncio.sleep(BACK_OFF_S[-1])
+
+    async def _offsets(self, consumer: AIOKafkaConsumer) -> None:
+        """The source's end offsets, now and again."""
+        source = self._loop.source
+        assert source is not None
+        known, asked_s = set[int](), 0.0
+        while True:
+            if not known or time.monotonic() - asked_s > PARTITIONS_S:
+                known, asked_s = await partitions_of(self._kafka, source), time.monotonic()
+            if known:
+                ends = await consumer.end_offsets([TopicPartition(source, number) for number in known])
+                self._loop.offsets(time.time(), {partition.partition: end for partition, end in ends.items()})
+            await asyncio.sleep(OFFSETS_S)
+
+    async def _commands(self, consumer: AIOKafkaConsumer) -> None:
+        """Pause, resume and advise, as people said them. What was said before this start holds, but that nothing is to be held back."""
+        partition = TopicPartition(self._kafka.commands_topic, 0)
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        async for message in consumer:
+            mode = mode_of(message.value, self._loop.pipeline.name)
+            if mode is not None and mode is not self._loop.mode and (message.offset >= end or mode is not Mode.ACT):
+                log.warning("told to %s", mode.value)
+                self._loop.mode = mode
 
     async def _step(self) -> None:
+        if self._deciding:
+            return
+        self._deciding = True
+        try:
+            await self._decide()
+        finally:
+            self._deciding = False
+
+    async def _decide(self) -> None:
         now_s = time.time()
         record = await self._loop.step(now_s)
         if record is not None and not await self._publish(record):
@@ -202,7 +304,7 @@ def faust_app(pipeline: str, kafka: KafkaAccess, state_dir: str) -> faust.App:
 
 
 async def declare_topics(kafka: KafkaAccess) -> None:
-    """Creates the two topics where they are missing, each with one copy: on a cluster that wants more, create them beforehand.
+    """Creates its three topics where they are missing, each with one copy: on a cluster that wants more, create them beforehand.
 
     KafkaError while no broker answers."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=5000, **kafka.client)
@@ -210,12 +312,46 @@ async def declare_topics(kafka: KafkaAccess) -> None:
         await admin.start()
         response = await admin.create_topics([
             NewTopic(kafka.telemetry_topic, num_partitions=1, replication_factor=1),
-            NewTopic(kafka.decisions_topic, num_partitions=1, replication_factor=1)])
+            NewTopic(kafka.decisions_topic, num_partitions=1, replication_factor=1),
+            NewTopic(kafka.commands_topic, num_partitions=1, replication_factor=1, topic_configs={"cleanup.policy": "compact"})])
         for topic, code, *message in response.topic_errors:
             if code not in (0, TOPIC_EXISTS):
                 log.log(logging.WARNING if code == TOPIC_REFUSED else logging.ERROR, "topic %s not created: %s", topic, message)
     finally:
         await admin.close()
+
+
+async def partitions_of(kafka: KafkaAccess, topic: str) -> set[int]:
+    """Their numbers; none while the topic is not there. A consumer that subscribed to it would know them too, but fetch every record."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=5000, **kafka.client)
+    try:
+        await admin.start()
+        described = await admin.describe_topics([topic])
+        return {partition["partition"] for one in described if one["error_code"] == 0 for partition in one["partitions"]}
+    finally:
+        await admin.close()
+
+
+async def tail(kafka: KafkaAccess, topic: str) -> list[bytes | None]:
+    """The last records of a topic, oldest first; as many as came in time."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None, enable_auto_commit=False, **kafka.client)
+    found: list[bytes | None] = []
+    try:
+        await consumer.start()
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        begin = max((await consumer.beginning_offsets([partition]))[partition], end - TAIL)
+        consumer.seek(partition, begin)
+        async with asyncio.timeout(TAIL_TIMEOUT_S):
+            while begin < end and await consumer.position(partition) < end:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found += [record.value for record in records]
+    except TimeoutError:
+        log.info("only %d of the last decision records came in time", len(found))
+    finally:
+        await consumer.stop()
+    return found
 
 
 async def cancel_tasks(tasks: set[asyncio.Task[Any]]) -> None:

@@ -35,7 +35,9 @@ ELSEWHERE = {
     "rollback": ("operators.update_cli", "End an update, or bring back the version before."),
     "versions": ("operators.update_cli", "List a stage's versions, and which of them serve."),
     "conformance": ("operators.conformance_cli", "Say what an Open Inference Protocol endpoint gets wrong."),
-    "autoscaler": ("autoscaler.cli", "Run the autoscaler sidecar."),
+    "explain": ("autoscaler.history_cli", "Say why the autoscaler decided as it did."),
+    "replay": ("autoscaler.history_cli", "Decide recorded history again, by another policy."),
+    "autoscaler": ("autoscaler.cli", "Run the autoscaler sidecar; pause, resume or advise one that runs."),
 }
 """Verbs whose commands other packages define; imported only when one is used, so that the rest starts fast."""
 
@@ -43,7 +45,7 @@ PATIENCE_MS = 10_000
 """How long a command waits for brokers that do not answer."""
 SHORT_HELP = 120
 ORDER = ("run", "check", "profile", "plan", "compare", "simulate", "train", "forecast", "operator", "update", "rollback", "versions", "conformance",
-         "autoscaler", "start", "stop", "produce", "consume", "dead-letters")
+         "autoscaler", "explain", "replay", "start", "stop", "produce", "consume", "dead-letters")
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_show_locals": False, "rich_markup_mode": None}
 

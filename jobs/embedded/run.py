@@ -189,7 +189,7 @@ class Running:
 
     def _sidecar(self) -> Child:
         command = [*_sluice("autoscaler", "run"), str(self.config.pipeline), "--bootstrap-servers", self.bootstrap_servers]
-        command += ["--service-http", self.http_address, "--metrics-port", str(self.ports.sidecar_metrics)]
+        command += ["--service-http", self.http_address, "--metrics-port", str(self.ports.sidecar_metrics), "--flink", self.cluster.rest_address]
         return Child("sidecar", tuple(command), cwd=Path.cwd(), stop_rank=10, stop_grace_s=4.0, niceness=BESIDE_THE_PATH)
 
     def _submit(self) -> None:

@@ -35,7 +35,8 @@ def options(command):
 def test_the_verbs_are_these():
     assert [" ".join(words) for words in ALL] == [
         "run", "check", "profile", "plan", "compare", "simulate", "train", "forecast train", "operator serve", "operator new", "operator try",
-        "update", "rollback", "versions", "conformance", "autoscaler run", "start", "stop", "produce", "consume", "dead-letters list",
+        "update", "rollback", "versions", "conformance", "autoscaler run", "autoscaler pause", "autoscaler advise", "autoscaler resume",
+        "explain", "replay", "start", "stop", "produce", "consume", "dead-letters list",
         "dead-letters replay"]
 
 
@@ -65,7 +66,8 @@ def test_a_flag_has_one_environment_variable_wherever_it_is():
 def test_every_command_that_talks_to_brokers_takes_their_addresses_and_their_security():
     flags = {words: {option.opts[0] for option in options(command)} for words, command in ALL.items()}
     with_brokers = [words for words, of in flags.items() if "--bootstrap-servers" in of]
-    assert [words[0] for words in with_brokers] == ["simulate", "operator", "autoscaler", "produce", "consume", "dead-letters", "dead-letters"]
+    assert [words[0] for words in with_brokers] == [
+        "simulate", "operator", *["autoscaler"] * 4, "explain", "produce", "consume", *["dead-letters"] * 2]
     assert [words for words in with_brokers if "--kafka-config" not in flags[words]] == []
 
 
