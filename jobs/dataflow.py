@@ -36,11 +36,6 @@ class Crossing:
     routes: tuple[Route, ...]
     past: str | None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether everything goes one way, so that nothing needs to be evaluated."""
-        return len(self.routes) == 1 and self.routes[0].when is None
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -57,11 +52,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Dataflow:
-    """steps in topological order; crossings by node; ends: stages (or the source) that feed the sink."""
+    """steps in topological order; crossings by node; a node without one feeds the sink."""
 
     steps: tuple[Step, ...]
     crossings: dict[str, Crossing]
-    ends: tuple[str, ...]
 
     def numbered(self, pipeline: Pipeline) -> bool:
         """Whether events must be numbered at the source, to be put back into its order later."""
@@ -83,7 +77,7 @@ def lay_out(pipeline: Pipeline) -> Dataflow:
         Step(stage, _read_slot(stage, slots), slots.get(stage.name), _ordered(stage), _same_model(stage, pipeline.stages[:number]))
         for number, stage in enumerate(pipeline.stages)
     )
-    return Dataflow(steps, crossings, tuple(node for node in nodes if node not in crossings))
+    return Dataflow(steps, crossings)
 
 
 def _ordered(stage: Stage) -> bool:

@@ -201,8 +201,3 @@ class Pipeline:
                 return stage
         raise KeyError(name)
 
-    def ends(self) -> tuple[Stage, ...]:
-        """Stages that nobody comes after: they feed the sink."""
-        named = {before for stage in self.stages for before in stage.after}
-        return tuple(stage for stage in self.stages if stage.name not in named)
-

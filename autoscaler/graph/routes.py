@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autoscaler.graph.pipeline import SOURCE, Pipeline, Stage
+from autoscaler.graph.pipeline import SOURCE, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,3 @@ def reaches_sink_without(stages: tuple[Stage, ...], name: str) -> bool:
                 seen.add(choice.to)
                 ahead.append(choice.to)
     return False
-
-
-def ways_out(pipeline: Pipeline) -> tuple[str, ...]:
-    """The stages whose results may go to the sink, in the file's order; with branches these are more than `pipeline.ends()`."""
-    return tuple(
-        stage.name for stage in pipeline.stages if any(choice.to is None for choice in choices(pipeline.stages, stage.name))
-    )

@@ -251,7 +251,7 @@ def test_a_join_without_an_operator_gives_the_array():
 
 def test_the_branch_without_a_condition_may_be_written_first():
     pipeline = parse_pipeline(stages("a: {SERVED, FIELDS}", "b: {SERVED}", "c: {SERVED, after: a, when: x < 1}"), "f")
-    assert [stage.name for stage in pipeline.ends()] == ["b", "c"]
+    assert {stage.name: stage.after for stage in pipeline.stages} == {"a": ("source",), "b": ("a",), "c": ("a",)}
 
 
 def test_further_keys_of_a_variant_are_the_operators_options():
