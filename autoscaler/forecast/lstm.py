@@ -44,6 +44,15 @@ class Shape:
     horizon_s: float = 20.0
     activation: str = "tanh"
 
+    def seen(self, rates: Sequence[float]) -> Series | None:
+        """Of the buckets that the network reads, shape (steps,); None while there are too few, or no event in them."""
+        seen = maxima(rates, self.bucket_s, self.steps)
+        return seen if len(seen) == self.steps and seen.max() else None
+
+    def backup(self, rates: Sequence[float]) -> Forecast:
+        """Without the network: the highest rate there is in so many buckets, nothing where there is none."""
+        return certain(self.horizon_s, max(rates[-self.bucket_s * self.steps :])) if len(rates) else Forecast(self.horizon_s, {})
+
 
 IPA = Shape()
 INFADAPTER = Shape(10, 60, 60.0, "relu")
@@ -91,11 +100,9 @@ class Lstm:
         return self.shape.horizon_s
 
     def forecast(self, now_s: float, rates: Sequence[float]) -> Forecast:
-        if not len(rates):
-            return Forecast(self.horizon_s, {})
-        seen = maxima(rates, self.shape.bucket_s, self.shape.steps)
-        scale = float(seen.max()) if len(seen) else 0.0
-        if len(seen) < self.shape.steps or scale == 0:
-            return certain(self.horizon_s, max(rates[-self.shape.bucket_s * self.shape.steps :]))
+        seen = self.shape.seen(rates)
+        if seen is None:
+            return self.shape.backup(rates)
+        scale = float(seen.max())
         h = last_hidden(self.weights, seen[None, :] / scale, self.shape.activation)[0]
         return certain(self.horizon_s, max(0.0, scale * float((h @ self.weights.dense.T + self.weights.offset)[0])))

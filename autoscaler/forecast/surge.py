@@ -20,8 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoscaler.forecast.buckets import maxima
-from autoscaler.forecast.forecaster import QUANTILES, Series, certain, ordered
+from autoscaler.forecast.forecaster import QUANTILES, Series, ordered
 from autoscaler.forecast.lstm import THEMIS, Shape, Weights, last_hidden, sigmoid
 from autoscaler.policies.policy import Forecast
 
@@ -42,19 +41,17 @@ class Surge:
         return self.shape.horizon_s
 
     def forecast(self, now_s: float, rates: Sequence[float]) -> Forecast:
-        if not len(rates):
-            return Forecast(self.horizon_s, {})
-        seen = maxima(rates, self.shape.bucket_s, self.shape.steps)
-        if len(seen) < self.shape.steps or not seen.max():
-            return certain(self.horizon_s, max(rates[-self.shape.bucket_s * self.shape.steps :]))
+        seen = self.shape.seen(rates)
+        if seen is None:
+            return self.shape.backup(rates)
         scale, base = float(seen.max()), self._base(seen)
         slope = self.weights.dense[0, -1]
         return ordered(self.horizon_s, {tau: scale * (math.log((1 - tau) / tau) - base) / slope for tau in QUANTILES})
 
     def probability(self, rates: Sequence[float], rate: float) -> float:
         """P(the highest rate within the horizon exceeds `rate`). ValueError while the past is shorter than the network's."""
-        seen = maxima(rates, self.shape.bucket_s, self.shape.steps)
-        if len(seen) < self.shape.steps or not seen.max():
+        seen = self.shape.seen(rates)
+        if seen is None:
             raise ValueError(f"{len(rates)} s of rates; it reads {self.shape.steps * self.shape.bucket_s} s with events in them")
         return float(sigmoid(self._base(seen) + self.weights.dense[0, -1] * rate / seen.max()))
 
