@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 
+import yaml
+
 from autoscaler.graph.section import NAME, NAME_MEND, Section
 from autoscaler.graph.tree import Report, load, read_text
 
@@ -188,17 +190,17 @@ def _point(section: Section) -> Point:
 
 def written(profile: Profile) -> str:
     """The profile as a file; reads back as the same profile, but for digits after the fourth."""
-    lines = [f"profile: {profile.pipeline}", "measured:", f"  at: {_quoted(profile.at)}", f"  machine: {_quoted(profile.machine)}"]
+    lines = [f"profile: {_key(profile.pipeline)}", "measured:", f"  at: {_quoted(profile.at)}", f"  machine: {_quoted(profile.machine)}"]
     if profile.versions:
         lines.append(f"  versions: {{{', '.join(f'{part}: {_quoted(version)}' for part, version in profile.versions.items())}}}")
     lines.append("stages:")
     for stage in profile.stages:
-        lines.append(f"  {stage.name}:")
+        lines.append(f"  {_key(stage.name)}:")
         if stage.taken is not None:
             lines.append(f"    taken: {_short(stage.taken)}")
         lines.append("    variants:")
         for name in dict.fromkeys(variant.name for variant in stage.variants):
-            lines.append(f"      {name}:")
+            lines.append(f"      {_key(name)}:")
             for variant in stage.of(name):
                 lines += _variant_lines(variant)
     return "\n".join(lines) + "\n"
@@ -223,6 +225,11 @@ def _short(number: float) -> str:
     digits = max(0, 3 - math.floor(math.log10(abs(number))))
     text = f"{number:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _key(name: str) -> str:
+    """A name as YAML's reader takes it for text: `no` and its kin are truth values there."""
+    return name if isinstance(yaml.safe_load(name), str) else _quoted(name)
 
 
 def _quoted(text: str) -> str:

@@ -1,13 +1,14 @@
 """What Prometheus reads from Flink, the service and the sidecar while events flow: names, labels, and counters that count."""
 
 import re
+import time
 import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.embedded.ports import answers
-from tests.e2e.feed import Feed, collect, wait_for
+from tests.e2e.feed import POLL_S, Feed, collect, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.flink]
 
@@ -19,9 +20,15 @@ RUNTIME = ("python_", "process_")
 
 
 def scraped(port):
-    """Families of samples by name."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-        return {family.name: family for family in text_string_to_metric_families(response.read().decode())}
+    """Families of samples by name; asked again, as Prometheus would, where the connection breaks."""
+    until = time.monotonic() + 60.0
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+                return {family.name: family for family in text_string_to_metric_families(response.read().decode())}
+        except ConnectionError:
+            assert time.monotonic() < until, f"no figures from port {port}"
+            time.sleep(POLL_S)
 
 
 def value(families, sample, **labels):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autoscaler.graph.errors import PipelineError
@@ -97,6 +97,10 @@ def profiles(draw):
     return Profile("p", tuple(stages), draw(texts), draw(texts), {"python": draw(texts)})
 
 
+A_POINT = (Point(1, 1, 1.0, 1.0, 1.0, 1.0, 1.0),)
+
+
 @given(profiles())
+@example(Profile("no", (StageProfile("yes", (VariantProfile("off", "cpu", A_POINT, 1.0, 1.0, 1.0, None),), None),), "now", "here", {"python": "3"}))
 def test_what_is_written_reads_back(profile):
     assert parse_profile(written(profile), "f") == profile
