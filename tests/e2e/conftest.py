@@ -8,6 +8,10 @@ HERE = Path(__file__).parent
 FREE = Ports(*[0] * len(Ports.__dataclass_fields__))
 
 
+ONE_MODE = pytest.mark.parametrize("stream", ["echo.yaml"], ids=["at-least-once"], indirect=True)
+"""For what has nothing to do with the delivery mode."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on the shared machines come last: these run to the end of the session, and would slow down whatever came after."""

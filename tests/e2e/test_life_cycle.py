@@ -11,6 +11,7 @@ from jobs.consumer import TopicReader
 from jobs.embedded import broker
 from jobs.embedded.run import topics_of
 from tests.e2e.commands import rewrite, sluice
+from tests.e2e.conftest import ONE_MODE
 from tests.e2e.feed import Feed, assert_one_place, collect, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.flink]
@@ -73,6 +74,7 @@ def test_cancelled_it_goes_on_from_its_latest_retained_checkpoint(stream):
     wait_for(lambda: stream.rest.checkpoints(stream.job_id)["counts"]["completed"] > 2, "checkpoints, though the command named none of their settings")
 
 
+@ONE_MODE
 def test_without_a_snapshot_it_begins_at_the_earliest_offset_whatever_its_group_has_committed(stream, tmp_path):
     path = tmp_path / "fresh.yaml"
     path.write_text(re.sub(r"(pipeline: |topic: )", r"\1fresh-", (stream.config.pipeline.read_text())))

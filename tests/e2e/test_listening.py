@@ -6,9 +6,10 @@ import psutil
 import pytest
 
 from jobs.embedded.ports import answers
+from tests.e2e.conftest import ONE_MODE
 from tests.e2e.feed import wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.flink]
+pytestmark = [pytest.mark.kafka, pytest.mark.flink, ONE_MODE]
 
 
 def listening(pid):

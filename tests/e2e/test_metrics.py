@@ -8,9 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.embedded.ports import answers
+from tests.e2e.conftest import ONE_MODE
 from tests.e2e.feed import POLL_S, Feed, collect, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.flink]
+pytestmark = [pytest.mark.kafka, pytest.mark.flink, ONE_MODE]
 
 EVENTS = 400
 NAME = re.compile(r"[a-z]+(_[a-z]+)+")
