@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from autoscaler.actuator import ActuationError
@@ -34,6 +34,7 @@ from autoscaler.intake import Intake
 from autoscaler.metrics import SidecarMetrics
 from autoscaler.planner.catalogue import starting
 from autoscaler.planner.model import Problem, Share
+from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Policy, Pool, Target
 from autoscaler.telemetry import Lane
 
@@ -44,6 +45,8 @@ LOOK_S = 5.0
 SETTLED_S = 0.3
 """Telemetry taken this soon after a change may still name the setting before it."""
 RECORD_EVERY_S = 30.0
+PATIENCE_S = 30.0
+PATIENCE = 4.0
 TRIES = 3
 """Failures of a stage in a row before it is put back."""
 RESTORED = 120
@@ -112,7 +115,7 @@ class PolicyLoop:
         self.intake = Intake(plant.pipeline, metrics, WINDOW_S)
         self.arrivals = Arrivals()
         self.decider = Decider(plant.policy, plant.forecaster)
-        self.effects = Effects()
+        self.effects = Effects(_patience_s(plant.policy))
         self._plant, self._clock = plant, clock
         self._running = _Running()
         self._consumption = Consumption()
@@ -413,6 +416,8 @@ class PolicyLoop:
                 self.decider.stalled(self._running.stall_s)
                 self.metrics.stalled(done.stall_s)
             log.info("parallelism %s after a stall of %s s", dict(done.parallelism), done.stall_s)
+            self._running.vertices = {**self._running.vertices, **{
+                name: replace(self._running.vertices[name], parallelism=count) for name, count in done.parallelism.items()}}
             for name, count in done.parallelism.items():
                 self._notes[name] = StageOutcome(({"parallelism": count},), "confirmed")
         finally:
@@ -424,8 +429,12 @@ class PolicyLoop:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def under_way(self) -> tuple[asyncio.Task[None], ...]:
+        """Calls of Flink's interface that have not come back."""
+        return tuple(self._tasks)
+
     async def close(self) -> None:
-        """Waits for what is under way at Flink; a call there ends within its own limits."""
+        """Gives what is under way at Flink a moment; a call there ends within its own limits."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
 
@@ -444,6 +453,12 @@ class PolicyLoop:
             forecaster.chosen if isinstance(forecaster, Chooser) else None, self._running.stall_s, took_ms)
         self._told_s = self.arrivals.newest_s
         return record(decided, around, outcomes)
+
+
+def _patience_s(policy: Policy) -> float:
+    """Until a change must have come about: several times what it takes, where that is known."""
+    times = getattr(policy, "times", ChangeTimes())
+    return max(PATIENCE_S, PATIENCE * (times.cold_start_s + max(times.load_s.values(), default=0.0)))
 
 
 def _count(shares: tuple[Share, ...]) -> int:

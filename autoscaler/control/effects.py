@@ -13,7 +13,6 @@ A growth that came before it was needed (a forecast's) is not judged: nothing pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from autoscaler.control.lanes import Order
@@ -82,14 +81,17 @@ class Effects:
     changes: dict[str, Change] = field(default_factory=dict)
     took_s: dict[str, float] = field(default_factory=dict)
     """By stage, how long its last change took until all replicas were ready."""
+    last_s: dict[str, float] = field(default_factory=dict)
+    """By stage, when it was changed last."""
     _backing_off: dict[str, BackOff] = field(default_factory=dict)
 
     def began(self, stage: str, change: Change) -> None:
-        """A change on top of one that is under way keeps what that one began from: there was no telling yet whether it is any good."""
-        under_way = self.changes.get(stage)
-        if under_way is not None and under_way.ready_s is None and under_way.grown and change.grown:
-            change = replace(change, before=under_way.before, pressed=under_way.pressed)
+        """Growth on top of growth that was not judged yet keeps what that one began from."""
+        unjudged = self.changes.get(stage)
+        if unjudged is not None and unjudged.grown and change.grown:
+            change = replace(change, before=unjudged.before, pressed=unjudged.pressed)
         self.changes[stage] = change
+        self.last_s[stage] = change.at_s
 
     def judge(self, stage: str, seen: Pressure, ready: bool, now_s: float) -> Undo | None:
         """seen: now. ready: every wanted lane is. What is to be undone, once."""
@@ -150,8 +152,3 @@ def _units(order: Order) -> float:
 
 def _words(pressure: Pressure) -> str:
     return f"{pressure.violations:.1%} violations, {pressure.queue} rows waiting, {pressure.answered:.0f} answered a second"
-
-
-def told(took_s: Mapping[str, float]) -> dict[str, float]:
-    """For a record."""
-    return {stage: round(seconds, 3) for stage, seconds in took_s.items()}

@@ -53,9 +53,9 @@ def _reason(stage: str, has: Order, order: Order, effects: Effects, cool_down_s:
     until_s = effects.held_until_s(stage, now_s)
     if until_s is not None and grows(has, order):
         return f"the last growth failed or did not help; held for {until_s - now_s:.0f} s"
-    change = effects.changes.get(stage)
-    if change is not None and now_s - change.at_s < cool_down_s and shrinks(has, order):
-        return f"cooling down for {cool_down_s - (now_s - change.at_s):.0f} s"
+    last_s = effects.last_s.get(stage)
+    if last_s is not None and now_s - last_s < cool_down_s and shrinks(has, order):
+        return f"cooling down for {cool_down_s - (now_s - last_s):.0f} s"
     return None
 
 
