@@ -1,14 +1,23 @@
 """What the host took meanwhile: the share of the machine's time in which a core was wanted and not given (steal, /proc/stat).
 
 A virtual machine that shares its host cannot keep others away. A figure says how much was taken while it was measured, and a run of which
-more than DISTURBED was taken says nothing about what is measured: it is made again.
+more than DISTURBED was taken says nothing about what is measured: it is made again, once the host has settled.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+from bench.report import progress
+
 DISTURBED = 0.03
+PROBE_S = 3.0
+BETWEEN_PROBES_S = 10.0
+SPIN = f"import time\nend = time.monotonic() + {PROBE_S}\nwhile time.monotonic() < end: pass"
 STEAL = 7  # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in the first two
 
 
@@ -24,6 +33,22 @@ class Stolen:
         before, now = self._before, _read()
         passed = sum(now) - sum(before)
         return (now[STEAL] - before[STEAL]) / passed if passed else 0.0
+
+
+def settle(limit_s: float) -> None:
+    """Returns once the host gives all cores to whoever wants them, or after limit_s. Only a core that is wanted can be stolen: each probe
+    wants all of them."""
+    until = time.monotonic() + limit_s
+    while (share := _probe()) > DISTURBED and time.monotonic() < until:
+        progress(f"the host takes {share:.0%} of the cores' time; waiting, {until - time.monotonic():.0f} s at most")
+        time.sleep(BETWEEN_PROBES_S)
+
+
+def _probe() -> float:
+    taken = Stolen()
+    for spinning in [subprocess.Popen([sys.executable, "-S", "-c", SPIN]) for _ in range(os.cpu_count() or 1)]:
+        spinning.wait()
+    return taken.share
 
 
 def _read() -> list[int]:

@@ -19,7 +19,7 @@ from kafka import KafkaProducer
 
 from autoscaler.graph.reader import read_pipeline
 from bench import topics
-from bench.host import DISTURBED, Stolen
+from bench.host import DISTURBED, Stolen, settle
 from bench.operator_path import IN_FLINK, newest_version
 from bench.report import progress, table
 from bench.rig import Rig, rig
@@ -34,6 +34,8 @@ UDF_BUNDLE_MS = 10
 INFINITE_MS = float("inf")
 TRIES = 4
 """Of one run, while the host disturbs it."""
+SETTLE_S = 120.0
+"""Waited at most for the host before another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _rates(machine: Rig, source: str, sink: str, warm_s: float, steady_s: float,
     for rate in RATES:
         for attempt in range(TRIES):
             prefix = f"{path}-{seed}-{rate}-{attempt}"
+            settle(SETTLE_S if attempt else 0)
             stolen = Stolen()
             sent = _load(machine.bootstrap, source, prefix, rate, steady_s, seed)
             share = stolen.share

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import topics
-from bench.host import DISTURBED, Stolen
+from bench.host import DISTURBED, Stolen, settle
 from bench.report import progress, table
 from bench.rig import Rig, cpu_between, rig
 from jobs.embedded import paths
@@ -48,19 +48,20 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Of a run, in seconds: before counting (in a path's first run, in which its JVM code is compiled, and in later ones), and counted.
-    repeats of each path."""
+    """Of a run, in seconds: before counting (in a path's first run, in which its JVM code is compiled, and in later ones), counted, and
+    waited beforehand at most for a host that settles. repeats of each path."""
 
     first_ramp_s: float
     ramp_s: float
     steady_s: float
     grid_s: float
+    settle_s: float
     repeats: int
     events: int
 
 
-FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, repeats=2, events=16_000_000)
-QUICK = Lengths(first_ramp_s=3.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, repeats=1, events=700_000)
+FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=2, events=16_000_000)
+QUICK = Lengths(first_ramp_s=3.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, settle_s=0.0, repeats=1, events=700_000)
 
 
 def run(quick: bool, seed: int) -> dict:
@@ -104,7 +105,7 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
     for repeat in range(lengths.repeats):
         for kind in kinds:
             ramp_s = lengths.ramp_s if repeat or kind in COMPILED_BY_GRID else lengths.first_ramp_s
-            steady, cpu = _undisturbed(machine, work, kind, best, ramp_s, lengths)
+            steady, cpu = _undisturbed(machine, work, kind, best, ramp_s, lengths.steady_s, lengths)
             rates[kind].append(steady.events_per_s)
             if kind == "service":
                 profile = {name: round(spent / steady.events * 1e6, 2) for name, spent in cpu.items()}
@@ -120,17 +121,18 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
 def _best_udf(machine: Rig, work: Work, lengths: Lengths) -> tuple[int, int]:
     found = {}
     for point in GRID:
-        steady, _, _ = _once(machine, work, "udf", point, lengths.ramp_s, lengths.grid_s, lengths.events)
+        steady, _ = _undisturbed(machine, work, "udf", point, lengths.ramp_s, lengths.grid_s, lengths)
         found[point] = steady.events_per_s
     print(f"\n{work.name}: the UDF's grid")
     print(table(["bundle", "parallelism", "events/s"], [[*point, rate] for point, rate in found.items()]))
     return max(found, key=lambda point: found[point])
 
 
-def _undisturbed(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: float, lengths: Lengths):
+def _undisturbed(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: float, steady_s: float, lengths: Lengths):
     """A run in which the host left the cores to it, of TRIES; else the last one."""
     for _ in range(TRIES):
-        steady, cpu, stolen = _once(machine, work, kind, udf, ramp_s, lengths.steady_s, lengths.events)
+        settle(lengths.settle_s)
+        steady, cpu, stolen = _once(machine, work, kind, udf, ramp_s, steady_s, lengths.events)
         if stolen <= DISTURBED:
             break
     return steady, cpu
