@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -13,6 +15,7 @@ from operators.protocol.calls import Stub
 from operators.protocol.rows import decode
 from tests.operators.service import Service, request
 
+GROWTH_MB = 48.0  # resident memory at the end, over what it is after the largest requests
 IN_TIME_S = 2.0  # of a row that takes a few milliseconds; two busy cores need some
 EVERY_S = 0.01
 
@@ -50,6 +53,25 @@ class Steady:
             if decode(answer.raw_output_contents[0], 1) != [row]:
                 self.wrong.append(f"row {self.answered}: answered {answer.raw_output_contents[0]!r}")
             self.answered += 1
+
+
+@contextmanager
+def watched(folder: Path, largest: Callable[[Service], None]) -> Iterator[Service]:
+    """One service for all tests of a file, a steady client beside them: in the end it has grown little and logged nothing unforeseen.
+
+    largest: sends what takes most memory, which the allocator keeps.
+    """
+    service = Service(folder, "Echo", batch=64)
+    try:
+        largest(service)
+        before_mb = resident_mb(service)
+        with Steady(service):
+            yield service
+        after_mb = settled_mb(service, before_mb + GROWTH_MB)
+    finally:
+        service.close()
+    assert after_mb - before_mb < GROWTH_MB
+    assert not failures_of(service), failures_of(service)
 
 
 def resident_mb(service: Service) -> float:
