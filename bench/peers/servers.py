@@ -65,7 +65,7 @@ class TritonSetting:
     delay_us: int | None = None
 
     def __str__(self) -> str:
-        return f"instances {self.instances}, {'no batching' if self.delay_us is None else f'batching up to {BATCH_MAX}, delay {self.delay_us} us'}"
+        return f"instances {self.instances}, {_batching(self.delay_us, 'us')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class MlserverSetting:
     batch_s: float | None = None
 
     def __str__(self) -> str:
-        return f"workers {self.workers}, {'no batching' if self.batch_s is None else f'batching up to {BATCH_MAX}, wait {self.batch_s} s'}"
+        return f"workers {self.workers}, {_batching(self.batch_s, 's')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,11 @@ class RaySetting:
     batch_s: float | None = None
 
     def __str__(self) -> str:
-        return f"replicas {self.replicas}, {'no batching' if self.batch_s is None else f'batching up to {BATCH_MAX}, wait {self.batch_s} s'}"
+        return f"replicas {self.replicas}, {_batching(self.batch_s, 's')}"
+
+
+def _batching(wait: float | None, unit: str) -> str:
+    return "no batching" if wait is None else f"batching up to {BATCH_MAX}, wait {wait} {unit}"
 
 
 def triton(folder: Path, model: Model, setting: TritonSetting, grpc: int, http: int, cores: str | None = None) -> Child:
