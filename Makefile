@@ -101,7 +101,7 @@ $(CONNECTOR): $(JAVA_SOURCES) | $(SYSTEM)
 $(MODELS): operators/training.py operators/networks.py operators/datasets.py | $(PACKAGES)
 	$(call step,example models,$(IN)/sluice train)
 
-$(FORECASTERS): $(filter-out %/cli.py %/store.py %/trace.py,$(wildcard autoscaler/forecast/*.py)) | $(PACKAGES)
+$(FORECASTERS): $(filter-out %/cli.py %/store.py,$(wildcard autoscaler/forecast/*.py)) | $(PACKAGES)
 	$(call step,forecasters of a generated load,$(IN)/sluice forecast train)
 
 $(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py jobs/embedded/cluster.py $(CONNECTOR) | $(PACKAGES) $(BROKER)

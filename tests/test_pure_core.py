@@ -9,7 +9,7 @@ import sys
 import pytest
 
 AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot", "simulator.cli", "simulator.figures", "simulator.parallel",
-               *(f"autoscaler.forecast.{name}" for name in ("cli", "store", "trace", "training"))}
+               *(f"autoscaler.forecast.{name}" for name in ("cli", "store", "training"))}
 """Commands, drawings, files and training beside planner and forecasters."""
 WHOLE = ("autoscaler.forecast", "autoscaler.planner", "autoscaler.policies", "simulator")
 CORE = [

@@ -25,7 +25,7 @@ def _commands() -> None:
 @app.command()
 def train(
     trace: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="A load to train on, events in each second; default a generated one.", show_default=False)
+        Path | None, typer.Option(metavar="CSV", help="A load to train on, as `sluice simulate` reads it; default a generated one.", show_default=False)
     ] = None,
     horizon: Annotated[float, typer.Option(metavar="SECONDS", min=1, max=600, help="How far ahead.")] = 10.0,
     start: Annotated[float, typer.Option(metavar="SECONDS", help="From a midnight to the trace's first second.")] = 0.0,
@@ -56,16 +56,16 @@ def _trained(root: Path, trace: Path | None, horizon_s: float, start_s: float, s
     from autoscaler.forecast import store
     from autoscaler.forecast.examples import Load
     from autoscaler.forecast.generated import generated
-    from autoscaler.forecast.trace import read_trace
     from autoscaler.forecast.training import Slices, split
     from autoscaler.forecast.training import train as train_all
+    from simulator.traces import parse_load
 
     started_s = time.perf_counter()
     if trace is None:
         random = np.random.default_rng(seed)
         slices = Slices(generated(PIECES, random), generated(CHOOSING_PIECES, random))
     else:
-        slices = split(Load(read_trace(trace), start_s))
+        slices = split(Load(parse_load(trace.read_text(encoding="utf-8-sig"), str(trace)).rates, start_s))
     trained = train_all(slices, horizon_s, seed, say=lambda text: typer.echo(f"[{time.perf_counter() - started_s:5.1f} s] {text}"))
     facts = {"trained_on": "generated" if trace is None else trace.name, "seed": seed, "training_s": round(time.perf_counter() - started_s, 1)}
     return store.save(root, trained, facts)
