@@ -140,6 +140,8 @@ class StageTelemetry:
     replica_restarts: int
     proxies: Mapping[str, ProxyCounters]
     lanes: tuple[Lane, ...] = ()
+    aside: int = 0
+    """Of the queued rows, those that can no longer be in time."""
 
     @property
     def at_s(self) -> float:
@@ -169,9 +171,9 @@ class StageTelemetry:
 
     @property
     def violation_share(self) -> float:
-        """0..1, of the rows that ended in the interval: late, expired or failed."""
-        ended = self.answered + self.expired + self.failed
-        return min(1.0, (self.late + self.expired + self.failed) / ended) if ended else 0.0
+        """0..1, of the rows that ended in the interval or will be late: late, expired or failed."""
+        ended = self.answered + self.expired + self.failed + self.aside
+        return min(1.0, (self.late + self.expired + self.failed + self.aside) / ended) if ended else 0.0
 
 
 def parse(value: bytes | str | None) -> StageTelemetry:
@@ -194,7 +196,8 @@ def parse_record(record: object) -> StageTelemetry:
         queue_ms=_quantiles(fields, "queue_ms"), compute_ms=_quantiles(fields, "compute_ms"), total_ms=_quantiles(fields, "total_ms"),
         batches=fields.count("batches"), batch_rows=fields.count("batch_rows"), released=_released(fields.group("released")),
         service_time=_learned(fields), setting=_setting(fields.group("setting")), replicas_ready=fields.count("replicas_ready"),
-        replica_restarts=fields.count("replica_restarts"), proxies=_proxies(fields.group("proxies")), lanes=_lanes(fields))
+        replica_restarts=fields.count("replica_restarts"), proxies=_proxies(fields.group("proxies")), lanes=_lanes(fields),
+        aside=fields.count("aside") if "aside" in fields.names() else 0)
 
 
 def parse_lanes(record: object) -> tuple[Lane, ...]:
@@ -404,10 +407,11 @@ class StageWindow:
         return sum(record.batch_rows for record in records) / batches if batches else None
 
     def violation_share(self, now_s: float) -> float:
-        """0..1, of the rows that ended in the window: late, expired or failed."""
+        """0..1, of the rows that ended in the window or will be late: late, expired or failed."""
         records = self.records(now_s)
-        ended = sum(record.answered + record.expired + record.failed for record in records)
-        return min(1.0, sum(record.late + record.expired + record.failed for record in records) / ended) if ended else 0.0
+        aside = records[-1].aside if records else 0
+        ended = sum(record.answered + record.expired + record.failed for record in records) + aside
+        return min(1.0, (sum(record.late + record.expired + record.failed for record in records) + aside) / ended) if ended else 0.0
 
     def by_concurrency(self, now_s: float) -> dict[int, float]:
         """Mean answered rows/s by rows in flight or queued, these to the next power of two upwards: what more of them bring."""

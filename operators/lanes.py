@@ -132,6 +132,10 @@ class Lanes:
         return sum(lane.stage.queued for lane in self.lanes)
 
     @property
+    def aside(self) -> int:
+        return sum(lane.stage.aside for lane in self.lanes)
+
+    @property
     def idle(self) -> bool:
         """No row is waiting or running."""
         return all(lane.stage.idle for lane in self.lanes)

@@ -124,6 +124,10 @@ class EdfQueue:
             return self._heap[0][0] if self._heap else None
         return min((deadline for deadline, _, run in self._heap if not run.keep), default=None)
 
+    def earliest(self) -> float:
+        """The deadline of `first`'s first row, of which there must be one."""
+        return self._heap[0][0]
+
     def oldest(self) -> float | None:
         """When the row that has waited longest arrived."""
         return min((run.arrived for _, _, run in self._heap), default=None)
@@ -151,6 +155,25 @@ class EdfQueue:
             taken.append(run)
             n -= count
         return taken
+
+    def earlier(self, before: float, most: int) -> list[Run]:
+        """Removes the most urgent rows, as many as have an earlier deadline, at most so many."""
+        found: list[Run] = []
+        heap = self._heap
+        while most > 0 and heap and heap[0][0] < before:
+            run = heap[0][2]
+            count = min(most, run.earlier(before))
+            if len(heap) > 1:
+                following = heap[1] if len(heap) == 2 or heap[1] < heap[2] else heap[2]
+                bisect = bisect_right if run.sequence < following[1] else bisect_left
+                count = min(count, max(1, bisect(run.deadlines, following[0])))
+            found.append(self._prefix(run, count))
+            most -= count
+        return found
+
+    def deadlines(self) -> NDArray[np.float64]:
+        """Of all rows, ascending. O(rows)."""
+        return np.sort(np.fromiter(chain.from_iterable(run.deadlines for _, _, run in self._heap), np.float64))
 
     def expired(self, before: float) -> list[Run]:
         """Removes the rows whose deadline is earlier than `before` and that need not be kept."""

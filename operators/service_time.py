@@ -1,20 +1,25 @@
 """How long a replica takes for a batch, learned while it serves.
 
-    l(b) = fixed + per_row * b        seconds from sending a batch of b rows to its answer
+    l(b)  = fixed + per_row * b       seconds from sending a batch of b rows to its answer
+    l+(b) = l(b) + DEVIATION * d      and a standard deviation. d: mean of |seconds - l(b)|, each batch moving it by GAIN
 
 Least squares over batch sizes by powers of two, each with the mean rows and seconds of its own batches, in which older ones weigh less
 by DECAY each. So what large batches took is not forgotten while only small ones are released: from batches of one row alone, any line
 through them is as good as any other. Two guards: an observation far above the prediction counts as OUTLIER times the prediction (a
 pause of the machine must not teach a slow model; a real change still gets through in a few batches), and per_row is drawn towards mean
 seconds / mean rows with the weight PRIOR * mean rows^2, which decides alone while all batches are equally large.
-0 <= per_row <= mean seconds / mean rows, so fixed >= 0.
+0 <= per_row <= mean seconds / mean rows, so fixed >= 0. Source of d: Jacobson, Congestion avoidance and control (SIGCOMM 1988), appendix A.
 """
 
 from __future__ import annotations
 
+import sys
+
 DECAY = 0.92  # about the last dozen batches of a size
 OUTLIER = 4.0
 PRIOR = 0.01
+GAIN = 0.125
+DEVIATION = 1.25  # of a normal distribution, by its mean absolute one
 _NONE = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -29,6 +34,8 @@ class ServiceTime:
         self._sizes: dict[int, Sums] = {}
         self.fixed_s: float | None = None
         self.per_row_s: float | None = None
+        self.margin_s = 0.0
+        """What l+ has beside l."""
         self.longest_s: float | None = None
         """Of all batches, the slowest as it was."""
 
@@ -40,6 +47,8 @@ class ServiceTime:
             most = OUTLIER * (fixed_s + per_row_s * rows)
             if seconds > most > 0:
                 seconds = most
+            off_s = seconds - fixed_s - per_row_s * rows
+            self.margin_s += GAIN * (DEVIATION * (off_s if off_s > 0 else -off_s) - self.margin_s)
         sizes, size = self._sizes, rows.bit_length()
         number, size_rows, size_seconds, _, _ = sizes.get(size, _NONE)
         number = DECAY * number + 1
@@ -67,3 +76,15 @@ class ServiceTime:
         if self.fixed_s is None or self.per_row_s is None:
             return None
         return self.fixed_s + self.per_row_s * rows
+
+    def within(self, rows: float) -> float:
+        """l+(rows), 0 until something was measured."""
+        return self.margin_s + (self.of(rows) or 0.0)
+
+    def rows_within(self, seconds: float) -> int:
+        """The most rows with l+ of no more; not below 0. There must be an l."""
+        assert self.fixed_s is not None
+        left_s = seconds - self.margin_s - self.fixed_s
+        if left_s < 0:
+            return 0
+        return int(left_s / self.per_row_s + 1e-9) if self.per_row_s else sys.maxsize

@@ -36,10 +36,11 @@ from numpy.typing import NDArray
 
 from autoscaler.graph.pipeline import OnLate
 from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Suspect, Wake
-from operators.batching import AdaptiveRule, ArrivalRate, Reason, Release, Rule, View, Wait
+from operators.batching import AdaptiveRule, ArrivalRate, Reason, Release, Rule, SetAside, View, Wait
 from operators.operator import Variant
-from operators.queue import EdfQueue, Run, runs_of
+from operators.queue import Run, runs_of
 from operators.service_time import ServiceTime
+from operators.waiting import Waiting
 
 CONDEMNED_AFTER = 2  # deaths with the row alone
 MEMORY_LIMIT = 20
@@ -97,7 +98,7 @@ class Stage:
         if not 0 < deadline_share <= 1:
             raise ValueError(f"deadline_share is {deadline_share}; it must be in (0, 1]")
         self.setting = setting
-        self.queue = EdfQueue()
+        self.queue = Waiting()
         self.rate = ArrivalRate()
         self.service_time = ServiceTime()
         self.draining = False
@@ -138,6 +139,11 @@ class Stage:
         return len(self.queue) + sum(suspect.rows for suspect in self._suspects)
 
     @property
+    def aside(self) -> int:
+        """Waiting rows that can no longer be in time, as far as the rule can tell."""
+        return self.queue.aside.rows
+
+    @property
     def idle(self) -> bool:
         """No row is waiting or running."""
         return not self.queued and not self.in_flight
@@ -162,7 +168,7 @@ class Stage:
         rows = int(rounds) * batch
         if left_s >= alone_s:
             rows += int(min(batch, (left_s - fixed_s) / per_row_s)) if per_row_s else batch
-        return max(0, rows * self._ready - self.queued)
+        return max(0, rows * self._ready - (self.queued - self.aside))
 
     def _free_s(self, now: float) -> float:
         """Until a replica is idle: 0, or what is left of the batch that should end first."""
@@ -378,21 +384,27 @@ class Stage:
 
     def _released(self, actions: list[Action], view: View, now: float) -> Batch | None:
         queue = self.queue
-        queued = queue.rows
-        if not queued:
-            return None
-        release: Release | Wait
-        release = Release(min(queued, view.batch_max), Reason.FLUSH) if self.draining else self._rule.decide(view, now)
-        if type(release) is Wait:
-            actions.append(Wake(release.until))
-            return None
-        if release.drop_before is not None:
-            actions += [self._expired(run, now) for run in queue.expired(release.drop_before)]
-        runs = queue.take(release.n)
-        if not runs:
-            return None
-        rows = len(runs[0].rows) if len(runs) == 1 else sum(map(len, runs))
-        return Batch(runs, rows, release.reason, now)
+        while queue.rows:
+            release = self._flush(view) if self.draining else self._rule.decide(view, now)
+            if type(release) is SetAside:
+                queue.set_aside(*release)
+                continue
+            if type(release) is Wait:
+                actions.append(Wake(release.until))
+                return None
+            if release.drop_before is not None:
+                actions += [self._expired(run, now) for run in queue.expired(release.drop_before)]
+            runs = queue.take(release.n)
+            if release.aside:
+                runs += queue.take_aside(release.aside)
+            if runs:
+                rows = len(runs[0].rows) if len(runs) == 1 else sum(map(len, runs))
+                return Batch(runs, rows, release.reason, now)
+        return None
+
+    def _flush(self, view: View) -> Release:
+        rows = min(view.queue.hopeful, view.batch_max)
+        return Release(rows, Reason.FLUSH, aside=min(view.queue.aside.rows, view.batch_max - rows))
 
     def _answers(self, batch: Batch, result: Result, variant: Variant, now: float) -> tuple[list[Action], int]:
         answers: list[Action] = []

@@ -206,6 +206,7 @@ class StageTelemetry:
             "slo_ms": self.slo_ms,
             **_interval(self.tally, self._before),
             "queued": lanes.queued,
+            "aside": lanes.aside,
             "in_flight": lanes.in_flight,
             "queue_ms": queue_ms,
             "compute_ms": compute_ms,

@@ -82,9 +82,9 @@ class Controller:
         counted, (late, ended), busy_s = self._counted[name], site.tallies(), site.busy_s(now_s)
         units = sum(pool.ready_units() for pool in site.pools)
         busy = min(1.0, max(0.0, (busy_s - counted.busy_s) / units)) if units else 0.0
-        arrived = site.arrived(now_s)
+        arrived, aside = site.arrived(now_s), site.aside()
         seen = StageState((), site.parallelism, float(arrived - counted.arrived), site.true_rate, site.queued(now_s),
-                          site.from_source.backlog(now_s), busy, busy, (late - counted.late) / max(1, ended - counted.ended))
+                          site.from_source.backlog(now_s), busy, busy, (late - counted.late + aside) / max(1, ended - counted.ended + aside))
         self._counted[name] = _Counted(arrived, late, ended, busy_s)
         return seen
 

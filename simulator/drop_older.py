@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operators.batching import Release, Rule, View, Wait
+from operators.batching import Release, Rule, SetAside, View, Wait
 
 
 @dataclass(slots=True)
@@ -20,9 +20,9 @@ class DropOlder:
     rule: Rule
     margin_s: float
 
-    def decide(self, view: View, now: float) -> Release | Wait:
+    def decide(self, view: View, now: float) -> Release | SetAside | Wait:
         release = self.rule.decide(view, now)
-        if isinstance(release, Wait):
+        if not isinstance(release, Release):
             return release
         before = now + self.margin_s
         return release._replace(drop_before=before if release.drop_before is None else max(before, release.drop_before))

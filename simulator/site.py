@@ -165,6 +165,10 @@ class Site:
         """Rows late or lost, and rows that ended here, so far."""
         return self._gone_late + sum(pool.late for pool in self.pools), self._gone_seen + sum(pool.seen for pool in self.pools)
 
+    def aside(self) -> int:
+        """Rows that wait and will be late."""
+        return sum(pool.stage.aside for pool in self.pools)
+
     # rows
 
     def _deliver(self, request: Request, now_s: float) -> None:

@@ -11,7 +11,7 @@ import pytest
 AT_THE_EDGE = {"autoscaler.planner.cli", "autoscaler.planner.plot", "simulator.cli", "simulator.figures", "simulator.parallel",
                *(f"autoscaler.forecast.{name}" for name in ("cli", "store", "training"))}
 """Commands, drawings, files and training beside planner and forecasters."""
-WHOLE = ("autoscaler.forecast", "autoscaler.planner", "autoscaler.policies", "simulator")
+WHOLE = ("autoscaler.control", "autoscaler.forecast", "autoscaler.planner", "autoscaler.policies", "simulator")
 CORE = [
     "autoscaler.graph.pipeline",
     "operators.actions",
@@ -28,6 +28,7 @@ CORE = [
     "operators.slot",
     "operators.stage",
     "operators.turns",
+    "operators.waiting",
     *sorted(f"{package}.{found.name}" for package in WHOLE for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
             if f"{package}.{found.name}" not in AT_THE_EDGE),
 ]

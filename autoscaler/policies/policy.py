@@ -39,7 +39,7 @@ class StageState:
     lag          records behind the end of the source topic; 0 for later stages
     busy         0..1, share of the replicas' time in batches
     utilization  0..1, CPU use of what is allotted (what HPA reads); None = not measured
-    violations   0..1, share of the last window's rows past their deadline
+    violations   0..1, share of the last window's rows past their deadline, those that wait and will be late among them
     """
 
     pools: tuple[Pool, ...]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.telemetry import Outcome, Quantiles, StageWindow, WrongRecord, parse
+from autoscaler.telemetry import Lane, Outcome, Quantiles, Released, StageWindow, WrongRecord, parse
 from tests.autoscaler.builders import message, record, telemetry, window
 
 
@@ -98,3 +98,69 @@ def test_a_window_is_in_order_and_each_record_has_one_outcome(arrived):
     assert taken == sorted(taken)
     assert sum(seen.counts.values()) == len(arrived)
     assert len(taken) == seen.counts[Outcome.ACCEPTED] + seen.counts[Outcome.LATE]
+
+
+def test_rows_that_wait_and_will_be_late_are_violations_once():
+    first, last = telemetry(0, 1000.0, answered=50, late=0, aside=10), telemetry(1, 1001.0, answered=60, late=6, aside=40)
+    assert last.violation_share == 0.46  # (6 + 40) / (60 + 40)
+    assert window(first, last).violation_share(1001.0) == pytest.approx(46 / 150)
+    assert parse(message()).aside == 0  # of a service that does not tell
+
+
+def test_lanes_are_read_where_they_are_there():
+    one = {"variant": "cnn", "version": "", "batch": 8, "cores": 0.5, "replicas": 2, "share": 0.75, "state": "loading", "ready": 1, "answered": 3}
+    seen = parse(message(lanes=[one]))
+    assert seen.lanes == (Lane("cnn", None, 8, 0.5, 2, 0.75, "loading", 1),)
+    assert seen.lanes[0].is_wanted
+    assert parse(message()).lanes == ()
+    for wrong in ({"lanes": {}}, {"lanes": [{**one, "share": -1}]}, {"lanes": [3]}):
+        with pytest.raises(WrongRecord):
+            parse(message(**wrong))
+
+
+def test_figures_of_one_record():
+    seen = telemetry(service_time={"fixed_ms": 2.0, "per_row_ms": 0.5}, batches=50, batch_rows=400, batch=8, replicas=2, late=5, expired=3, failed=2)
+    assert seen.capacity_rps == pytest.approx(8 / 0.006 * 2)
+    assert seen.busy_share == pytest.approx((50 * 2 + 400 * 0.5) / 2000)
+    assert seen.violation_share == 10 / 105
+    unknown = telemetry(service_time=None, answered=0)
+    assert (unknown.capacity_rps, unknown.busy_share, unknown.violation_share) == (None, None, 0.0)
+
+
+def test_reasons_of_batches_and_throughput_by_concurrency():
+    seen = window(
+        telemetry(1, 1001.0, released={"full": 1, "deadline": 2, "idle": 3, "flush": 0}, batches=6, batch_rows=30, in_flight=3, answered=100),
+        telemetry(2, 1002.0, released={"full": 4, "deadline": 0, "idle": 0, "flush": 0}, batches=4, batch_rows=32, in_flight=5, queued=3, answered=150),
+        telemetry(3, 1003.0, batches=0, batch_rows=0, released={"full": 0, "deadline": 0, "idle": 0, "flush": 0}, in_flight=4, answered=120))
+    assert seen.released(1003.0) == Released(5, 2, 3, 0)
+    assert seen.mean_batch_rows(1003.0) == 6.2
+    assert seen.by_concurrency(1003.0) == {4: 110.0, 8: 150.0}  # 3 and 4 rows; 5 + 3 rows
+    assert seen.violation_share(1003.0) == 0.0
+
+
+SECONDS = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 300), st.integers(0, 40)), min_size=1, max_size=20, unique_by=lambda one: one[0])
+
+
+@given(SECONDS, st.randoms(use_true_random=False))
+def test_a_window_says_the_same_in_whatever_order_its_records_come(seconds, chance):
+    records = [telemetry(second, 1000.0 + second, arrivals=arrivals, late=late, answered=100) for second, arrivals, late in sorted(seconds)]
+    mixed = list(records)
+    chance.shuffle(mixed)
+    one, other = StageWindow(15.0), StageWindow(15.0)
+    for each in records:
+        one.observe(each, 1015.0)
+    for each in mixed:
+        other.observe(each, 1015.0)
+    assert [each.at_ms for each in other.records(1015.0)] == [each.at_ms for each in records]
+    for figure in ("arrival_rps", "peak_arrival_rps", "violation_share", "by_concurrency", "released", "worst_total_ms"):
+        assert getattr(one, figure)(1015.0) == getattr(other, figure)(1015.0)
+
+
+@given(st.lists(st.integers(0, 12), max_size=60))
+def test_every_record_is_counted_once_by_what_became_of_it(numbers):
+    seen = StageWindow(15.0)
+    for number in numbers:
+        seen.observe(telemetry(number, 1000.0 + number), 1012.0)
+    assert sum(seen.counts.values()) == len(numbers)
+    assert seen.counts[Outcome.ACCEPTED] + seen.counts[Outcome.LATE] == len(set(numbers)) == len(seen.records(1012.0))
+    assert seen.counts[Outcome.REPEATED] == len(numbers) - len(set(numbers))

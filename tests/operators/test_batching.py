@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
-from operators.batching import AdaptiveRule, AimdRule, ArrivalRate, EarlyDropRule, FixedRule, Reason, Release, View, Wait
-from operators.queue import EdfQueue, runs_of
+from operators.batching import AdaptiveRule, AimdRule, ArrivalRate, EarlyDropRule, FixedRule, Reason, Release, SetAside, View, Wait
+from operators.queue import runs_of
 from operators.service_time import ServiceTime
+from operators.waiting import Waiting
 
 
 def view(queued, rate=0.0, batch_max=64, fixed_ms=None, per_row_ms=0.0, replicas=1, deadline_s=1.0, share=1.0):
-    queue, service_time = EdfQueue(), ServiceTime()
+    queue, service_time = Waiting(), ServiceTime()
     for run in runs_of("a", np.full(queued, deadline_s), 0.0):
         queue.add(run)
     if fixed_ms is not None:
@@ -33,18 +34,100 @@ def test_two_replicas_need_half_the_batch():
 
 
 def test_the_first_row_is_not_made_late_by_waiting():
-    # deadline 0.1 s, l(4) = 10 ms: from 0.09 s on it must go
-    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.1), now=0.0899) == Wait(pytest.approx(0.09))
-    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.1), now=0.0901) == Release(3, Reason.DEADLINE)
+    # deadline 0.1 s, any batch 10 ms, its own and three to spare: from 0.06 s on it must go
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.1), now=0.0599) == Wait(pytest.approx(0.06))
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.1), now=0.0601) == Release(3, Reason.DEADLINE)
 
 
 def test_a_stage_spends_only_its_share_of_the_deadline():
     half = view(3, rate=1000, fixed_ms=10, deadline_s=0.1, share=0.5)
-    assert AdaptiveRule().decide(half, now=0.041) == Release(3, Reason.DEADLINE)  # 0.05 - 0.01
+    assert AdaptiveRule().decide(half, now=0.011) == Release(3, Reason.DEADLINE)  # 0.05 - 4 * 0.01
 
 
-def test_overload_waits_for_the_largest_batch():
-    assert isinstance(AdaptiveRule().decide(view(63, rate=1e6, fixed_ms=1, per_row_ms=1, deadline_s=9.0), now=0), Wait)
+def test_overload_waits_for_nothing():
+    # at 1 ms a row, 1100 rows/s are more than any batch keeps up with: batches grow by themselves
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=1, per_row_ms=1, deadline_s=9.0), now=0) == Release(3, Reason.IDLE)
+
+
+def deadlines(*groups, **settings):
+    """groups: (rows, deadline)."""
+    made = view(0, **settings)
+    for number, (rows, deadline_s) in enumerate(groups):
+        for run in runs_of(number, np.full(rows, deadline_s), 0.0):
+            made.queue.add(run)
+    return made
+
+
+def decided(rule, stage, now=0.0):
+    """As a stage asks."""
+    release = rule.decide(stage, now)
+    while isinstance(release, SetAside):
+        stage.queue.set_aside(*release)
+        release = rule.decide(stage, now)
+    return release
+
+
+def test_a_batch_is_no_larger_than_lets_its_first_row_be_in_time():
+    # l(b) = 10 + b ms: 30 rows take 40 ms, and 20 the 30 ms that are left
+    assert AdaptiveRule().decide(deadlines((1, 0.03), (29, 1.0), fixed_ms=10, per_row_ms=1), now=0) == Release(20, Reason.DEADLINE)
+
+
+def test_rows_that_would_keep_batches_too_small_for_the_load_are_set_aside():
+    # 700 rows/s * 1.1 need b* = ceil(0.77 * 10 / 0.23) = 34; l(34) = 44 ms, and only 30 are left
+    pressed = deadlines((5, 0.03), (60, 1.0), rate=700, fixed_ms=10, per_row_ms=1)
+    assert AdaptiveRule().decide(pressed, now=0) == SetAside(pytest.approx(0.044), 31)  # of 65 rows, at least 34 stay
+    assert decided(AdaptiveRule(), pressed) == Release(60, Reason.IDLE, aside=4)
+    assert (pressed.queue.hopeful, pressed.queue.aside.rows) == (60, 5)
+
+
+def test_what_cannot_be_in_time_is_set_aside_and_fills_up_the_batch_of_the_rest():
+    stage = deadlines((2, 0.005), (2, 1.0), fixed_ms=10)
+    assert decided(AdaptiveRule(), stage) == Release(2, Reason.IDLE, aside=2)
+    assert [run.request for run in stage.queue.take(2)] == [1]
+    assert decided(AdaptiveRule(), stage) == Release(0, Reason.IDLE, aside=2)
+    assert [run.request for run in stage.queue.take_aside(2)] == [0]
+
+
+def test_rows_set_aside_do_not_spend_what_the_others_need():
+    # b* = 1, l(1) = 11 ms; of 90.1 ms three of them are to spare: 57.1 ms are 47 rows, of which 2 are those in time
+    stage = deadlines((60, 0.005), (2, 0.0901), fixed_ms=10, per_row_ms=1)
+    assert decided(AdaptiveRule(), stage) == Release(2, Reason.IDLE, aside=45)
+
+
+def test_where_nothing_can_be_saved_batches_are_as_large_as_ever():
+    stage = view(100, fixed_ms=10, deadline_s=0.005)
+    assert decided(AdaptiveRule(), stage) == Release(0, Reason.FULL, aside=64)
+    assert decided(AdaptiveRule(), view(9, fixed_ms=10, deadline_s=0.005)) == Release(0, Reason.IDLE, aside=9)
+
+
+def test_at_the_end_of_the_queue_a_small_batch_saves_what_a_needed_one_would_make_late():
+    # the load needs 64 rows, 74 ms; nobody has those, but 20 of the 40 rows can be in time
+    overload = view(40, rate=5000, fixed_ms=10, per_row_ms=1, deadline_s=0.0305)
+    assert decided(AdaptiveRule(), overload) == Release(20, Reason.IDLE)
+    assert overload.queue.aside.rows == 20
+
+
+def test_rows_set_aside_are_not_starved_in_overload():
+    rule, stage = AdaptiveRule(), view(0, rate=5000, fixed_ms=10, per_row_ms=1)
+    stage.queue.add(runs_of("late", np.full(3, 0.0), 0.0)[0])
+    stage.queue.set_aside(1.0, 3)
+    now, turns = 10.5, []  # half a second after its patience
+    for number in range(16):
+        stage.queue.add(runs_of(number, np.full(1, now + 1), now)[0])
+        turns.append(rule.decide(stage, now).aside)
+    assert turns == [*[0] * 7, 3] * 2
+    assert not any(AdaptiveRule().decide(stage, now=9.5).aside for _ in range(16))
+
+
+def test_the_margin_is_for_what_batches_have_taken():
+    times = [0.010, 0.014, 0.010, 0.006] * 20
+    steady, shaky = view(4, deadline_s=0.0115, rate=0), view(4, deadline_s=0.0115, rate=0)
+    for seconds in times:
+        steady.service_time.observe(4, 0.010)
+        shaky.service_time.observe(4, seconds)
+    assert AdaptiveRule().decide(steady, now=0) == Release(4, Reason.IDLE)
+    assert shaky.service_time.within(4) == pytest.approx(0.0125, rel=0.1)  # 10 ms, and 1.25 times the mean deviation of 2 ms
+    assert AdaptiveRule().decide(shaky, now=0).n < 4
 
 
 def test_fixed_rule():
@@ -63,8 +146,21 @@ def test_aimd_rule_grows_by_steps_and_halves():
     assert rule.decide(view(9), now=0) == Release(2, Reason.FULL)
 
 
-def test_early_drop_gives_up_what_a_batch_would_make_late():
-    assert EarlyDropRule(target=8).decide(view(9, fixed_ms=10), now=1.0) == Release(8, Reason.FULL, drop_before=1.01)
+def test_early_drop_gives_up_what_its_window_would_make_late():
+    # l(b) = 10 + b ms: a window of 8 takes 18 ms, so the row that has 17 ms goes; of the rest 8 can be in time
+    stage = deadlines((1, 0.017), (9, 0.02), fixed_ms=10, per_row_ms=1)
+    assert EarlyDropRule(target=8).decide(stage, now=0) == Release(8, Reason.FULL, drop_before=0.02)
+
+
+def test_early_drops_windows_are_shorter_at_the_end_of_the_queue():
+    # six rows take 16 ms, and five, four or three that begin later less: the first that can is the one with 14 ms, in a window of 4
+    stage = deadlines((2, 0.012), (4, 0.014), fixed_ms=10, per_row_ms=1)
+    assert EarlyDropRule(target=8).decide(stage, now=0) == Release(4, Reason.IDLE, drop_before=0.014)
+
+
+def test_early_drop_gives_up_all_where_none_can_be_in_time():
+    assert EarlyDropRule(target=8).decide(view(9, fixed_ms=10), now=1.0) == Release(8, Reason.IDLE, drop_before=float("inf"))
+    assert EarlyDropRule(target=8).decide(view(9, fixed_ms=10), now=0.5) == Release(8, Reason.FULL)
 
 
 def test_the_rate_is_of_the_last_half_second():

@@ -253,6 +253,38 @@ def test_an_impossible_share_is_refused():
         type(Simulated().stage)(Simulated().stage.setting, deadline_share=0)
 
 
+def test_rows_that_are_lost_make_way_and_are_answered_late():
+    stage = Simulated(batch=8)
+    stage.arrive("first", 8)
+    stage.finish(0, seconds=0.01)
+    stage.arrive("second", 8)
+    stage.arrive("lost", 8, deadline_s=0.005)
+    stage.arrive("third", 8, deadline_s=1.0)
+    stage.finish(0, seconds=0.01)
+    assert stage.rows_of(0) == [("third", row) for row in range(8)]
+    assert (stage.stage.aside, stage.stage.queued) == (8, 8)
+    stage.finish(0, seconds=0.01)
+    assert stage.rows_of(0) == [("lost", row) for row in range(8)]
+    stage.finish(0, seconds=0.01)
+    assert [stage.answers["lost", row] for row in range(8)] == [Status.LATE] * 8
+    assert stage.answers["third", 0] == Status.OK
+
+
+def test_draining_answers_rows_set_aside_too():
+    stage = Simulated(batch=8)
+    stage.arrive("first", 8)
+    stage.finish(0, seconds=0.01)
+    stage.arrive("second", 8)
+    stage.arrive("lost", 8, deadline_s=0.005)
+    stage.arrive("third", 12, deadline_s=1.0)
+    stage.finish(0, seconds=0.01)
+    stage.apply(stage.stage.drain(stage.now))
+    stage.finish(0)
+    assert stage.rows_of(0) == [*(("third", row) for row in range(8, 12)), *(("lost", row) for row in range(4))]
+    stage.settle()
+    assert stage.stage.idle
+
+
 STEP = st.one_of(
     st.tuples(st.just("arrive"), st.integers(1, 20), st.sampled_from([0.02, 1.0])),
     st.tuples(st.just("finish"), st.integers(0, 5), st.booleans()),
