@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from autoscaler.forecast.forecaster import Forecaster
-from autoscaler.forecast.plain import WindowMax
+from autoscaler.forecast.plain import Persistence, WindowMax
 from autoscaler.graph.pipeline import Pipeline
 from autoscaler.planner.catalogue import Unmeasured
 from autoscaler.planner.catalogue import problem as problem_of
@@ -30,6 +31,14 @@ NOMINAL_RATE = 1.0
 """Events/s of the model; a policy replaces it by what it sees."""
 
 log = logging.getLogger("sluice.autoscaler")
+
+
+class Forecasts(StrEnum):
+    """What a policy is told of the load to come."""
+
+    TRAINED = "trained"
+    MAX = "max"
+    LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,15 @@ def built(name: str, problem: Problem, times: ChangeTimes, stabilization_s: floa
     return replace(made, **{key: value for key, value in given.items() if key in known})  # type: ignore[no-any-return]
 
 
-def forecaster(repository: Path) -> Forecaster:
-    """The trained ones, of which the best of late is used; without any the most of the last two minutes."""
+def forecaster(kind: Forecasts, repository: Path) -> Forecaster:
+    """Of the trained ones the best of late is used; without any the most of the last two minutes."""
     from autoscaler.forecast import store
 
-    try:
-        return store.load(repository, HORIZON_S).chooser()
-    except (RepositoryError, ValueError, OSError) as error:
-        log.warning("no trained forecasters (%s); train them with `sluice forecast train`. Until then the most of the last two minutes counts", error)
-        return WindowMax(horizon_s=HORIZON_S)
+    if kind is Forecasts.LAST:
+        return Persistence(HORIZON_S)
+    if kind is Forecasts.TRAINED:
+        try:
+            return store.load(repository, HORIZON_S).chooser()
+        except (RepositoryError, ValueError, OSError) as error:
+            log.warning("no trained forecasters (%s); train them with `sluice forecast train`. Until then the most of the last two minutes counts", error)
+    return WindowMax(horizon_s=HORIZON_S)

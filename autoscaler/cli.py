@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from autoscaler.actuator import ServiceActuator
-from autoscaler.choice import built, choice, forecaster
+from autoscaler.choice import Forecasts, built, choice, forecaster
 from autoscaler.control.restraint import Mode
 from autoscaler.flink import TIMEOUT_S as FLINK_TIMEOUT_S
 from autoscaler.flink import FlinkJob
@@ -74,6 +74,9 @@ def run(
         typer.Option(envvar="SLUICE_AUTOSCALER_STATE_DIR", metavar="DIRECTORY", help="Scratch directory; default a temporary one."),
     ] = None,
     models: Models = None,
+    forecast: Annotated[
+        Forecasts, typer.Option(help="What a policy is told of the load to come: by trained forecasters, the most of two minutes, the last second.")
+    ] = Forecasts.TRAINED,
     advice: Annotated[bool, typer.Option("--advice", envvar="SLUICE_ADVICE", help="Decide and record, but change nothing.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more, Kafka's client included.")] = False,
 ) -> None:
@@ -103,7 +106,7 @@ def run(
     else:
         decides = built(chosen.policy, chosen.problem, chosen.times, stabilization_interval)
         job = FlinkJob(described, FlinkRest(flink, timeout_s=FLINK_TIMEOUT_S)) if flink is not None else None
-        plant = Plant(described, chosen.problem, decides, forecaster(models or default_root()), actuator, job)
+        plant = Plant(described, chosen.problem, decides, forecaster(forecast, models or default_root()), actuator, job)
         loop = PolicyLoop(plant, metrics, time.perf_counter, Mode.ADVICE if advice else None)
     logging.getLogger("sluice.autoscaler").info("policy %s decides for pipeline %s", chosen.policy, described.name)
     _until_it_ends(_run(loop, actuator, kafka))

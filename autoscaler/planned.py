@@ -325,8 +325,7 @@ class PolicyLoop:
         for step in planned:
             if step.stage in failed or (failed and step.turn in (Turn.SHRINK_IN_PLACE, Turn.SHRINK)):
                 continue
-            before = made.get(step.stage, StageOutcome()).actions
-            self._running.changed_s[step.stage] = now_s
+            before, begun = made.get(step.stage, StageOutcome()).actions, self._clock()
             try:
                 self._running.lanes[step.stage] = await self._plant.service.set(step.stage, step.body)
             except ActuationError as error:
@@ -337,6 +336,7 @@ class PolicyLoop:
                 self._running.failures.pop(step.stage, None)
                 made[step.stage] = StageOutcome((*before, step.body), "confirmed")
                 log.info("%s: %s", step.stage, dict(step.body))
+            self._running.changed_s[step.stage] = now_s + self._clock() - begun
         return made
 
     async def _failed(self, step: Step, before: Order, error: ActuationError, now_s: float) -> None:

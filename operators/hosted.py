@@ -109,6 +109,15 @@ class HostedStage:
             self._let_go(run.request, len(run))
 
     @property
+    def pressed(self) -> bool:
+        """More rows arrive than the ready replicas carry with full batches, as far as it is known how long those take."""
+        time, batch = self.stage.service_time, self.stage.setting.batch
+        if time.fixed_s is None or time.per_row_s is None:
+            return False
+        batch_s = time.fixed_s + time.per_row_s * batch
+        return self.stage.rate_at(self._loop.time()) * batch_s > batch * self.stage.ready
+
+    @property
     def full(self) -> bool:
         return self.held_rows >= ROWS_HELD_MAX or self.held_bytes >= BYTES_HELD_MAX
 

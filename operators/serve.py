@@ -25,6 +25,9 @@ from operators.serving import Serving, StartError
 log = logging.getLogger(__name__)
 
 TELEMETRY_S = 1.0
+PRESSED_S = 0.05
+"""Between looks at whether more arrives than what runs can carry."""
+SOONEST_S = 0.2
 DRAIN_TIMEOUT_S = 20.0
 GRACE_S = 2.0
 
@@ -155,14 +158,29 @@ def _listen_metrics(serving: Serving, settings: ServeSettings, stack: contextlib
 async def _telemetry(serving: Serving, settings: ServeSettings) -> None:
     publisher = Publisher(settings.kafka) if settings.kafka else None
     loop = asyncio.get_running_loop()
-    due = loop.time()
+    due, known = loop.time(), frozenset[str]()
     try:
         while True:
             for record in serving.record():
                 if publisher is not None:
                     publisher.publish(record)
-            due = max(due + TELEMETRY_S, loop.time())
-            await asyncio.sleep(due - loop.time())
+            if loop.time() >= due:
+                due = max(due + TELEMETRY_S, loop.time())
+            known = await due_or_pressed(serving, due, known)
     finally:
         if publisher is not None:
             publisher.close()
+
+
+async def due_or_pressed(serving: Serving, due: float, known: frozenset[str]) -> frozenset[str]:
+    """Waits until then, or until a stage that was not `known` to get too much does; those that do now. A record that is about to be due anyway is
+    not made sooner: rates over less than a moment are noise."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while (left := due - loop.time()) > 0:
+        await asyncio.sleep(min(left, PRESSED_S))
+        pressed = serving.pressed
+        if pressed - known and loop.time() - begun >= SOONEST_S and due - loop.time() >= SOONEST_S:
+            return pressed
+        known &= pressed
+    return serving.pressed

@@ -90,6 +90,11 @@ class Serving:
         await asyncio.gather(*(hosted.close() for hosted in self.stages.values()))
         self.processors.close()
 
+    @property
+    def pressed(self) -> frozenset[str]:
+        """Stages that get more than what runs can carry."""
+        return frozenset(name for name, hosted in self.stages.items() if hosted.pressed)
+
     def record(self) -> list[dict[str, Any]]:
         """Telemetry of all stages since the last call."""
         now, at_ms = asyncio.get_running_loop().time(), time.time_ns() // 1_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -214,5 +213,5 @@ def world(policy: str = "sluice", more: str = "", job: MemoryJob | None = None, 
     """more: of the pipeline file."""
     described, actuator = pipeline(more), service or MemoryService()
     plant = Plant(described, problem(described), decides(policy, described), WindowMax(30), actuator, job)
-    loop = PolicyLoop(plant, SidecarMetrics("digits"), itertools.count().__next__, mode)
+    loop = PolicyLoop(plant, SidecarMetrics("digits"), lambda: 0.0, mode)
     return World(loop, actuator, helps)

@@ -1,0 +1,206 @@
+"""How soon a step of load is answered: Kafka, Flink, the service and the sidecar as they run, the policy `sluice` at its own interval.
+
+An open loop of events stands at LOW; at a random phase of the second it steps to HIGH, which two cores for the replica that runs and a further
+replica carry, and back once it has been met and a while has passed. The stage sleeps (bench/contenders/elastic.py), so that the figures are
+those of the control path, not of two cores that compute.
+
+    in_place_s     from the step until the service's setting shows more cores for the replica that serves, looked at every LOOK_S
+    horizontal_s   from the step until all replicas that were then wanted are ready: median. A spare is kept ready, as shipped
+    decision       of each record of the sidecar: from what is known to the plan; p99
+    cpu_share      of one core, the sidecar's process with Faust, over all steps; rss_mb at the end
+
+The forecast is the last second's rate: a trained forecaster remembers the steps before, and provides for the next one. A step that is answered
+before it came would be no measurement: the run fails where a step does not find one core. Full run: 30 steps, about 15 minutes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import statistics
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from kafka import KafkaProducer
+
+from bench.report import progress, table
+from bench.rig import READY_S, Rig, rig
+from jobs.consumer import TopicReader
+from jobs.embedded import broker, paths, ports
+from jobs.embedded.processes import BESIDE_THE_PATH, Child
+from jobs.embedded.run import DECISIONS_TOPIC, is_ready
+
+PIPELINE = Path(__file__).parent / "pipelines" / "reaction.yaml"
+STAGE = "work"
+LOW, HIGH = 60.0, 600.0
+LOOK_S = 0.02
+MET_S = 30.0
+"""Within which a step must be met in both ways."""
+CALM_S = 90.0
+"""Within which it must be taken back."""
+HELD_S = 2.0
+WARM_S = 15.0
+
+
+@dataclass
+class Load:
+    """An open loop whose rate may be changed while it runs; a late sender catches up."""
+
+    bootstrap: str
+    topic: str
+    rate: float = LOW
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=0, acks=1)
+        due = time.monotonic()
+        while not self._stop.is_set():
+            ahead_s = due - time.monotonic()
+            if ahead_s > 0:
+                time.sleep(min(ahead_s, 0.02))  # so that a step is not slept over
+                continue
+            producer.send(self.topic, b"row")
+            due += 1 / self.rate
+        producer.close()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Load]:
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join(timeout=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    cores: float
+    replicas: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Seconds from the step."""
+
+    in_place_s: float
+    horizontal_s: float
+
+
+def run(quick: bool, seed: int) -> dict:
+    steps, phase = 2 if quick else 30, random.Random(seed)
+    with rig(slots=4) as machine, _running(machine) as (http, sidecar):
+        process = psutil.Process(sidecar)
+        with Load(machine.bootstrap, "reaction-in").running() as load:
+            _until(lambda: _seen(http).ready == 1, WARM_S + READY_S, "the stage runs")
+            time.sleep(WARM_S)  # windows fill
+            cpu_s, begun_s = _cpu_s(process), time.monotonic()
+            answers = []
+            for number in range(steps):
+                answers.append(_step(load, http, phase.random()))
+                progress(f"step {number + 1}: in place {answers[-1].in_place_s:.2f} s, horizontal {answers[-1].horizontal_s:.2f} s")
+            share = (_cpu_s(process) - cpu_s) / (time.monotonic() - begun_s)
+            rss_mb = process.memory_info().rss / 2**20
+        took_ms = _took_ms(machine)
+    figures = {
+        "decision_p99_ms": round(_quantile(took_ms, 0.99), 2), "decision_p50_ms": round(statistics.median(took_ms), 2), "decisions": len(took_ms),
+        "in_place_s": {"p50": round(_quantile([one.in_place_s for one in answers], 0.5), 3),
+                       "p99": round(_quantile([one.in_place_s for one in answers], 0.99), 3)},
+        "horizontal_s": round(statistics.median(one.horizontal_s for one in answers), 3),
+        "cpu_share": round(share, 4), "rss_mb": round(rss_mb, 1), "steps": steps,
+    }
+    print(table(["", "p50", "p99", "to reach"], [
+        ["in place, s", figures["in_place_s"]["p50"], figures["in_place_s"]["p99"], "1.5 and 2.5"],
+        ["horizontal, s", figures["horizontal_s"], round(_quantile([one.horizontal_s for one in answers], 0.99), 3), ""],
+        ["decision, ms", figures["decision_p50_ms"], figures["decision_p99_ms"], "50 (p99)"],
+        ["sidecar", f"{figures['cpu_share']:.1%} of a core", f"{figures['rss_mb']:.0f} MB", "10 %, 400 MB"]]))
+    return figures
+
+
+def _step(load: Load, http: str, phase: float) -> Answer:
+    _until(lambda: _is_low(_seen(http)), CALM_S, "the stage is small again")
+    time.sleep(HELD_S + phase)
+    if not _is_low(_seen(http)):
+        raise AssertionError("the stage grew before the step")
+    begun_s = time.monotonic()
+    load.rate = HIGH
+    _until(lambda: _seen(http).cores > 1, MET_S, "more cores")
+    in_place_s = time.monotonic() - begun_s
+    _until(lambda: (seen := _seen(http)).replicas > 1 and seen.ready == seen.replicas, MET_S, "more replicas")
+    horizontal_s = time.monotonic() - begun_s
+    time.sleep(HELD_S)
+    load.rate = LOW
+    return Answer(in_place_s, horizontal_s)
+
+
+def _is_low(seen: Seen) -> bool:
+    return (seen.cores, seen.replicas, seen.ready) == (1, 1, 1)
+
+
+@contextlib.contextmanager
+def _running(machine: Rig) -> Iterator[tuple[str, int]]:
+    """Service, job and sidecar; the service's HTTP address and the sidecar's process id."""
+    machine.topics("reaction-in", "reaction-out", "reaction-dead-letters")
+    broker.create_topics(machine.bootstrap, [broker.NewTopic(DECISIONS_TOPIC, 1)])
+    grpc, http, metrics, sidecar_metrics = ports.free_ports(4)
+    sluice = (sys.executable, "-m", "jobs.cli")
+    common = (str(PIPELINE), "--bootstrap-servers", machine.bootstrap)
+    address = f"{ports.HOST}:{http}"
+    machine.supervisor.start(Child("service", (*sluice, "operator", "serve", *common, "--grpc-port", str(grpc), "--http-port", str(http),
+                                               "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(address)))
+    machine.supervisor.wait_ready(["service"], READY_S)
+    arguments = ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", f"{ports.HOST}:{grpc}"]
+    try:
+        with machine.job(paths.JOB_FILE, arguments):
+            machine.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service-http", address, "--metrics-port",
+                                                       str(sidecar_metrics), "--flink", machine.rest.url, "--forecast", "last"),
+                                           cwd=paths.ROOT, niceness=BESIDE_THE_PATH))
+            _until(lambda: machine.supervisor.pid("sidecar") is not None, READY_S, "the sidecar")
+            sidecar = machine.supervisor.pid("sidecar")
+            assert sidecar is not None
+            yield address, sidecar
+    finally:
+        machine.supervisor.stop_child("sidecar")
+        machine.supervisor.stop_child("service")
+
+
+def _seen(http: str) -> Seen:
+    with urllib.request.urlopen(f"http://{http}/sluice/v1/stages/{STAGE}", timeout=5) as response:
+        found: dict[str, Any] = json.load(response)
+    setting = found["setting"]
+    return Seen(setting["cores"], setting["replicas"], found["replicas_ready"])
+
+
+def _took_ms(machine: Rig) -> list[float]:
+    with TopicReader([DECISIONS_TOPIC], {"bootstrap_servers": machine.bootstrap}) as reader:
+        found = [json.loads(one.value or b"{}") for one in reader.to_end()]
+    return [one["took_ms"] for one in found if one.get("kind") == "decision"]
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    spent = process.cpu_times()
+    return spent.user + spent.system
+
+
+def _quantile(values: list[float], share: float) -> float:
+    """Nearest rank."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]
+
+
+def _until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
+    until_s = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > until_s:
+            raise AssertionError(f"not within {limit_s:.0f} s: {what}")
+        time.sleep(LOOK_S)
