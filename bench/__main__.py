@@ -18,6 +18,7 @@ NAMES = {
     "sim_speed": "requests/s that the simulator runs on one core: two stages, 80 % load, batches up to 8",
     "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
     "resize": "milliseconds from a change of cores or replicas to the first batch that shows it",
+    "reaction": "seconds from a step of load to more cores and to more replicas; a decision's milliseconds; the sidecar's CPU and memory",
     "stateful": "events/s Kafka to Kafka of a sliding count per key, 10,000 keys, beside the same operator without state",
     "latency": "end-to-end latency of the digits pipeline at 200 and 2,000 events/s, open loop, beside the in-Flink UDF",
     "serving": "rows/s of one torch network behind this service, Triton, MLServer and Ray Serve (`make peers` first)",
