@@ -9,6 +9,7 @@ none nothing is decided, which is the same as hold.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -34,6 +35,7 @@ from autoscaler.metrics import SidecarMetrics
 TELEMETRY_TOPIC = "sluice-telemetry"
 DECISIONS_TOPIC = "sluice-decisions"
 OFFSETS_S = 0.5
+URGENT_S = 0.3
 PARTITIONS_S = 30.0
 TAIL = 600
 """Records of the decisions topic that a sidecar looks back at; other pipelines' are among them."""
@@ -157,7 +159,7 @@ class Sidecar:
         await declare_topics(self._kafka)
         before = asyncio.all_tasks()
         if not self._restored:
-            self._loop.restore(await tail(self._kafka, self._kafka.decisions_topic))
+            await self._restore()
             self._restored = True
         app = Session(self._loop, self._kafka)
         try:
@@ -170,12 +172,26 @@ class Sidecar:
             await cancel_tasks(asyncio.all_tasks() - before)
 
 
+    async def _restore(self) -> None:
+        """Before the first decision: what it did, and whether it was told to do nothing."""
+        self._loop.restore(await tail(self._kafka, self._kafka.decisions_topic))
+        before: Mode | None = None
+        for value in await tail(self._kafka, self._kafka.commands_topic):
+            before = mode_of(value, self._loop.pipeline.name) or before
+        if before is not None and before is not Mode.ACT:
+            log.warning("told to %s before this start", before.value)
+            self._loop.mode = before
+
+
 class Session:
     """One Faust app: an agent that takes telemetry in and a timer that steps the loop and publishes its records."""
 
     def __init__(self, loop: Loop, kafka: KafkaAccess) -> None:
         self._loop, self._kafka = loop, kafka
         self._deciding = False
+        self._offsets_of: AIOKafkaConsumer | None = None
+        self._source: set[TopicPartition] = set()
+        self._asking = asyncio.Lock()
         self._beside: list[asyncio.Task[None]] = []
         self._heard_s: float | None = None
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -221,6 +237,9 @@ class Session:
             self._heard_s = time.time()
             self._loop.take(value, self._heard_s)
             if self._loop.urgent:
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    async with asyncio.timeout(URGENT_S):
+                        await self._ask_offsets()
                 await self._step()
 
     async def _follow(self, read: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:
@@ -234,6 +253,7 @@ class Session:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.debug("reading beside telemetry: %s", _words(error))
             finally:
+                self._offsets_of = None if self._offsets_of is consumer else self._offsets_of
                 await consumer.stop()
             await asyncio.sleep(BACK_OFF_S[-1])
 
@@ -241,25 +261,44 @@ class Session:
         """The source's end offsets, now and again."""
         source = self._loop.source
         assert source is not None
-        known, asked_s = set[int](), 0.0
+        asked_s = 0.0
+        self._source = set()
         while True:
-            if not known or time.monotonic() - asked_s > PARTITIONS_S:
+            if not self._source or time.monotonic() - asked_s > PARTITIONS_S:
                 known, asked_s = await partitions_of(self._kafka, source), time.monotonic()
-            if known:
-                ends = await consumer.end_offsets([TopicPartition(source, number) for number in known])
-                self._loop.offsets(time.time(), {partition.partition: end for partition, end in ends.items()})
+                self._source = {TopicPartition(source, number) for number in known}
+            self._offsets_of = consumer
+            await self._ask_offsets()
             await asyncio.sleep(OFFSETS_S)
 
+    async def _ask_offsets(self) -> None:
+        """Tells the loop as far as they can be had; one question after the other, so that answers come in order."""
+        if self._offsets_of is None or not self._source:
+            return
+        async with self._asking:
+            ends = await self._offsets_of.end_offsets(list(self._source))
+            self._loop.offsets(time.time(), {partition.partition: end for partition, end in ends.items()})
+
     async def _commands(self, consumer: AIOKafkaConsumer) -> None:
-        """Pause, resume and advise, as people said them. What was said before this start holds, but that nothing is to be held back."""
+        """Pause, resume and advise, as people said them. The last word from before this start holds too, but for `resume`: how it was started is
+        newer."""
         partition = TopicPartition(self._kafka.commands_topic, 0)
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
+        before: Mode | None = None
         async for message in consumer:
             mode = mode_of(message.value, self._loop.pipeline.name)
-            if mode is not None and mode is not self._loop.mode and (message.offset >= end or mode is not Mode.ACT):
-                log.warning("told to %s", mode.value)
-                self._loop.mode = mode
+            if message.offset >= end:
+                self._told(mode)
+                continue
+            before = mode or before
+            if message.offset == end - 1 and before is not Mode.ACT:
+                self._told(before)
+
+    def _told(self, mode: Mode | None) -> None:
+        if mode is not None and mode is not self._loop.mode:
+            log.warning("told to %s", mode.value)
+            self._loop.mode = mode
 
     async def _step(self) -> None:
         if self._deciding:

@@ -6,7 +6,7 @@
     rate   (N(t) - N(t - 1)), N drawn as straight lines between the moments at which it was asked for
 
 A stalled job does not hide the load: these are the producers' own. A partition that is new counts from its first offset on; one whose end
-goes back is a topic made anew, and counts from 0.
+goes back, a topic made anew or a leader that lost some, has no growth then, and counts from there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Arrivals:
         grown = 0
         for partition, end in ends.items():
             before = self._ends.get(partition, end if not self._ends else 0)
-            grown += end - before if end >= before else end
+            grown += max(0, end - before)
             self._ends[partition] = end
         self.add(at_s, (self._points[-1][1] if self._points else 0.0) + grown * self.ratio)
 

@@ -36,7 +36,7 @@ class Decider:
     _due_s: float | None = field(init=False, default=None)
 
     def is_due(self, now_s: float) -> bool:
-        """At the policy's own interval, which starts anew where it was asked at another time."""
+        """At the policy's own interval; who is asked sooner as well is asked then too."""
         return self._due_s is None or now_s >= self._due_s
 
     def decide(self, state: State, whole_seconds: tuple[float, ...] = ()) -> Decided:
@@ -48,8 +48,10 @@ class Decider:
         """With that forecast."""
         decision = self.policy.decide(state, forecast, self.memory)
         self.memory = decision.memory
-        on_time = self._due_s is not None and self._due_s <= state.now_s < self._due_s + self.policy.interval_s
-        self._due_s = (self._due_s if on_time and self._due_s is not None else state.now_s) + self.policy.interval_s
+        if self._due_s is None or state.now_s >= self._due_s + self.policy.interval_s:
+            self._due_s = state.now_s + self.policy.interval_s
+        elif state.now_s >= self._due_s:
+            self._due_s += self.policy.interval_s
         return Decided(state, forecast, decision)
 
     def stalled(self, stall_s: float) -> None:

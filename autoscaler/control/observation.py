@@ -20,6 +20,9 @@ from autoscaler.planner.model import Problem
 from autoscaler.policies.policy import Pool, StageState, State
 from autoscaler.telemetry import StageWindow
 
+LEAST_S = 3
+"""Seconds of the source's rate that a first decision rests on."""
+
 
 @dataclass(frozen=True, slots=True)
 class VertexSeen:
@@ -47,6 +50,8 @@ class Observation:
             return "the source's offsets are not known yet"
         if self.at_s - newest_s > stale_after_s:
             return f"the source's offsets are stale, {self.at_s - newest_s:.1f} s old"
+        if len(self.arrivals.rates(self.at_s)) < LEAST_S:
+            return f"the source's rate is known for less than {LEAST_S} s"
         for name, window in self.windows.items():
             age_s = window.staleness_s(self.at_s)
             if age_s is None:

@@ -50,7 +50,8 @@ def test_a_new_partition_a_topic_made_anew_and_a_ratio():
     arrivals.ratio = 1.0
     arrivals.offsets(3.0, {0: 40, 1: 0})  # began anew
     arrivals.offsets(2.5, {0: 9000, 1: 0})  # came late
-    assert arrivals.rates(3.0) == (130.0, 50.0, 40.0)
+    arrivals.offsets(4.0, {0: 70, 1: 5})
+    assert arrivals.rates(4.0) == (130.0, 50.0, 0.0, 35.0)
 
 
 def test_what_came_while_nobody_looked_counts_where_the_offsets_are_remembered():

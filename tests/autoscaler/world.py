@@ -202,9 +202,14 @@ class World:
             service_time={"fixed_ms": 5.0, "per_row_ms": 4.4} if cores == 1 else {"fixed_ms": 4.0, "per_row_ms": 2.2})).encode()
 
     @property
+    def decided(self) -> list[dict[str, Any]]:
+        """Records of decisions, without those of a fallback."""
+        return [one for one in self.records if one["kind"] == "decision"]
+
+    @property
     def outcomes(self) -> list[tuple[dict[str, Any], str]]:
         """Actions and outcomes of the decisions that did something, or tried."""
-        stages = [one["stages"]["classify"] for one in self.records if "classify" in one["stages"]]
+        stages = [one["stages"]["classify"] for one in self.decided]
         return [(stage["actions"], stage["outcome"]) for stage in stages if stage["actions"]]
 
 
