@@ -49,8 +49,8 @@ from operators.waiting import Waiting
 HEADROOM = 1.1
 EFFICIENT = 0.95
 SPARE = 3.0
-PATIENCE_S = 10.0
-TURN = 8
+PATIENCE_S = 60.0
+TURN = 16
 LEAST_WAIT_S = 0.0005  # a shorter one is not worth a wake-up
 
 

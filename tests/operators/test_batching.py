@@ -111,12 +111,12 @@ def test_rows_set_aside_are_not_starved_in_overload():
     rule, stage = AdaptiveRule(), view(0, rate=5000, fixed_ms=10, per_row_ms=1)
     stage.queue.add(runs_of("late", np.full(3, 0.0), 0.0)[0])
     stage.queue.set_aside(1.0, 3)
-    now, turns = 10.5, []  # half a second after its patience
-    for number in range(16):
+    now, turns = 60.5, []  # half a second after its patience
+    for number in range(32):
         stage.queue.add(runs_of(number, np.full(1, now + 1), now)[0])
         turns.append(rule.decide(stage, now).aside)
-    assert turns == [*[0] * 7, 3] * 2
-    assert not any(AdaptiveRule().decide(stage, now=9.5).aside for _ in range(16))
+    assert turns == [*[0] * 15, 3] * 2
+    assert not any(AdaptiveRule().decide(stage, now=59.5).aside for _ in range(32))
 
 
 def test_the_margin_is_for_what_batches_have_taken():
