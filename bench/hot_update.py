@@ -122,7 +122,12 @@ class Client:
             raise self.error
 
     def gap(self, begin: float, end: float) -> Window:
-        """From the last response before to the first one after."""
+        """From the last response before to the first one after, which it waits for."""
+        limit = time.monotonic() + END_S
+        while not self.responses or self.responses[-1] < end:
+            if self.error is not None or time.monotonic() > limit:
+                raise AssertionError(f"no response for {END_S:.0f} s") from self.error
+            time.sleep(TICK_S)
         at = np.array(self.responses)
         first, last = max(0, int(np.searchsorted(at, begin)) - 1), int(np.searchsorted(at, end)) + 1
         return Window(begin, end, float(np.diff(at[first:last]).max()) * 1e3)
