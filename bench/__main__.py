@@ -23,6 +23,7 @@ NAMES = {
     "latency": "end-to-end latency of the digits pipeline at 200 and 2,000 events/s, open loop, beside the in-Flink UDF",
     "serving": "rows/s of one torch network behind this service, Triton, MLServer and Ray Serve (`make peers` first)",
     "hot_update": "longest pause between answers while a version is replaced under 10,000 events/s; events lost and repeated",
+    "batching": "violations of the batch rules side by side in real processes, on a published trace",
     "start": "seconds from `make run` to the first answered event",
 }
 
