@@ -52,12 +52,13 @@ class Choice:
 
 
 def choice(file: Path, pipeline: Pipeline, asked: str | None, profile: Path | None) -> Choice:
-    """asked: on the command line. ValueError, Unmeasured or the reader's error where a policy that was asked for cannot decide here."""
+    """asked, profile: on the command line; a profile alone asks for DEFAULT. ValueError, Unmeasured or the reader's error where a policy that
+    was asked for cannot decide here."""
     name = asked or pipeline.autoscaler.policy
     if name is not None and name != REACTIVE and name not in POLICIES:
         raise ValueError(f"no policy is called {name!r}; use {REACTIVE} or one of {', '.join(sorted(POLICIES))}")
     beside = profile or profile_path(file)
-    if name == REACTIVE or (name is None and profile is None and not beside.exists()):
+    if name == REACTIVE or (name is None and profile is None):
         return Choice(REACTIVE)
     if not beside.exists():
         raise ValueError(f"{beside}: there is no profile of {pipeline.name}, which policy {name} plans by; measure this machine with `sluice profile {file}`")

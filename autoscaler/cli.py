@@ -50,7 +50,7 @@ def run(
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Who decides: reactive, or one that `sluice compare` lists; default as the file "
-                     "says, else sluice where there is a profile, else reactive."),
+                     "says, else sluice with --profile, else reactive."),
     ] = None,
     profile: Annotated[Path | None, typer.Option("--profile", metavar="FILE", help="Measured profile; default the one beside PIPELINE.")] = None,
     bootstrap_servers: BootstrapServers = LOCAL_KAFKA,

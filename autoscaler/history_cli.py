@@ -44,7 +44,8 @@ def explain(
     try:
         described = read_pipeline(pipeline)
         found = list(_of_topic(described.name, bootstrap_servers, kafka_config))
-        problem = choice(pipeline, described, None, profile).problem
+        name = next((str(one["policy"]) for one in reversed(found) if is_decision(one)), None)
+        problem = choice(pipeline, described, name, profile).problem
     except (PipelineError, ValueError, OSError) as error:
         _fail(error)
     chosen = [one for one in found if not changes or any(stage.get("actions") for stage in one["stages"].values())][-last:]

@@ -52,8 +52,7 @@ class Rig:
 
     @contextlib.contextmanager
     def service(self, pipeline: Path) -> Iterator[str]:
-        """The operator service and the sidecar as `make run` starts them, but with the reactive rule, which leaves the network to the file, for
-        the block; gives the service's gRPC address."""
+        """The operator service and the sidecar as `make run` starts them, for the block; gives the service's gRPC address."""
         grpc, http, metrics, sidecar_metrics = ports.free_ports(4)
         sluice = (sys.executable, "-m", "jobs.cli")
         common = (str(pipeline), "--bootstrap-servers", self.bootstrap)
@@ -62,7 +61,7 @@ class Rig:
                                                 "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(http_address)))
         self.supervisor.wait_ready(["service"], READY_S)
         self.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service-http", f"http://{http_address}",
-                                                "--metrics-port", str(sidecar_metrics), "--policy", "reactive"), cwd=paths.ROOT,
+                                                "--metrics-port", str(sidecar_metrics)), cwd=paths.ROOT,
                                     niceness=BESIDE_THE_PATH))
         try:
             yield f"{ports.HOST}:{grpc}"

@@ -32,7 +32,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """policy: by its name; None = `sluice` where the pipeline has a profile, else the reactive rule.
+    """policy: by its name; None = the reactive rule, which needs no profile.
 
     enabled         false = advice: decide and record, change nothing
     stale_after_ms  older telemetry says nothing

@@ -220,7 +220,8 @@ def test_which_policy_decides(tmp_path):
     with pytest.raises(ValueError, match="sluice profile"):
         choice(file, described, "fa2", None)
     (tmp_path / "digits.profile.yaml").write_text(world_profile())
-    chosen = choice(file, described, None, None)
+    assert choice(file, described, None, None).policy == "reactive"
+    chosen = choice(file, described, None, tmp_path / "digits.profile.yaml")
     assert chosen.policy == "sluice"
     assert chosen.problem is not None
     assert chosen.problem.slo_ms == 488.0
@@ -229,7 +230,7 @@ def test_which_policy_decides(tmp_path):
     assert choice(file, pipeline("autoscaler: {policy: themis}\n"), None, None).policy == "themis"
     assert choice(file, pipeline("autoscaler: {policy: themis}\n"), "reactive", None).problem is None
     (tmp_path / "digits.profile.yaml").write_text(world_profile().replace("profile: digits", "profile: other"))
-    assert "the profile is of pipeline other" in (choice(file, described, None, None).note or "")
+    assert "the profile is of pipeline other" in (choice(file, described, None, tmp_path / "digits.profile.yaml").note or "")
 
 
 def world_profile() -> str:
