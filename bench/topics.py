@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -14,6 +17,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 POLL_S = 0.5
 BATCH_BYTES = 512 << 10
+PARTITIONS = (0, 1)
+IDLE_S = 5.0
 
 
 def fill(bootstrap: str, topic: str, count: int, value: Callable[[int], bytes], key: Callable[[int], bytes] | None = None,
@@ -80,15 +85,15 @@ def watch(bootstrap: str, topic: str, *, ramp_s: float, steady_s: float, limit_s
         consumer.close()
 
 
-def read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s: float = 5.0) -> None:
+def read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s: float = IDLE_S) -> None:
     """Gives `take` all records of a topic, a list at a time, until its end offsets as of now are reached."""
-    asyncio.run(_read(bootstrap, topic, take, idle_s))
+    asyncio.run(_read(bootstrap, topic, take, idle_s, PARTITIONS))
 
 
-async def _read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s: float) -> None:
+async def _read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s: float, numbers: Sequence[int]) -> None:
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_bytes=64 << 20,
                                 max_partition_fetch_bytes=4 << 20) as consumer:
-        partitions = [AioPartition(topic, number) for number in (0, 1)]
+        partitions = [AioPartition(topic, number) for number in numbers]
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
@@ -102,8 +107,32 @@ async def _read(bootstrap: str, topic: str, take: Callable[[list], None], idle_s
 
 
 def verify(bootstrap: str, topic: str, count: int, expected: Callable[[int], bytes | None]) -> dict[str, int]:
-    """Checks every record of the output: its id is one of the input's, its value is what it must be. Counts, all of them."""
-    seen = np.zeros(count, np.uint32)
+    """Checks every record of the output: its id is one of the input's, its value is what it must be. Counts, all of them. A process for each
+    partition: reading takes longer than what was measured."""
+    forked = get_context("fork")  # what is expected need not have a name to import it by
+
+    def check(partition: int, answer: Connection) -> None:
+        answer.send(_checked(bootstrap, topic, partition, count, expected))
+
+    answers = []
+    for partition in PARTITIONS:
+        answer, end = forked.Pipe(duplex=False)
+        forked.Process(target=check, args=(partition, end), daemon=True).start()
+        end.close()
+        answers.append(answer)
+    parts = [answer.recv() for answer in answers]
+    seen = sum(part[1].astype(np.uint32) for part in parts)
+    found = Counter[str]()
+    for counts, _ in parts:
+        found.update(counts)
+    return {**{name: found[name] for name in ("records", "wrong_value", "unknown_id")},
+            "distinct": int((seen > 0).sum()), "repeated": int((seen > 1).sum()), "contiguous": _contiguous(seen)}
+
+
+def _checked(bootstrap: str, topic: str, partition: int, count: int,
+             expected: Callable[[int], bytes | None]) -> tuple[dict[str, int], np.ndarray]:
+    """Of one partition: what was found, and how often each number, at most 255 times."""
+    seen = np.zeros(count, np.uint8)
     counts = dict.fromkeys(("records", "wrong_value", "unknown_id"), 0)
 
     def take(records: list) -> None:
@@ -113,13 +142,13 @@ def verify(bootstrap: str, topic: str, count: int, expected: Callable[[int], byt
             if not 0 <= number < count:
                 counts["unknown_id"] += 1
                 continue
-            seen[number] += 1
+            seen[number] += seen[number] < 255
             wanted = expected(number)
             if wanted is not None and record.value != wanted:
                 counts["wrong_value"] += 1
 
-    read(bootstrap, topic, take)
-    return {**counts, "distinct": int((seen > 0).sum()), "repeated": int((seen > 1).sum()), "contiguous": _contiguous(seen)}
+    asyncio.run(_read(bootstrap, topic, take, IDLE_S, [partition]))
+    return counts, seen
 
 
 def _contiguous(seen: np.ndarray) -> int:
