@@ -119,7 +119,7 @@ async def _run(quick: bool, seed: int) -> dict:
     times_ms = await calibrate(4 if quick else 40)
     fastest = max(1000 * rows / statistics.median(times_ms[rows]) for rows in SIZES)
     progress(f"ms by rows: { {rows: round(statistics.median(found), 2) for rows, found in times_ms.items()} }; at most {fastest:.0f} rows/s")
-    loads, repeats, cut_s = ((1.0,), (1,), 3) if quick else (LOADS, (1, 3, 1), 20)
+    loads, repeats, cut_s = ((1.0,), (1,), 2) if quick else (LOADS, (1, 3, 1), 20)
     truth = truth_of(times_ms)
     found = search(truth, fastest, cut_s, seed)
     tuned = tune(truth, found, cut_s, seed)

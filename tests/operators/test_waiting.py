@@ -2,7 +2,7 @@ from functools import partial
 from itertools import count
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.queue import Run, runs_of
@@ -48,6 +48,7 @@ def test_rows_set_aside_still_expire_unless_they_are_kept():
     assert named(waiting.discard(lambda run: run.request == "b")) == [("b", 0)]
 
 
+@settings(deadline=None)
 @given(st.lists(ADD | TAKE | ASIDE | OWED | EXPIRE | WITHDRAW, max_size=40))
 def test_it_is_two_sorted_lists(steps):
     waiting, hopeful, aside, numbers = Waiting(), [], [], count()  # (deadline, request, row), sorted as they must leave
