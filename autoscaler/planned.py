@@ -350,7 +350,7 @@ class PolicyLoop:
         running.failures.pop(stage)
         running.asked.pop(stage, None)
         self.effects.failed(stage, now_s)
-        with contextlib.suppress(ActuationError):
+        with contextlib.suppress(ActuationError):  # the next decision reads what runs, and begins from that
             lanes = await self._plant.service.lanes(stage)
             for back in steps({stage: standing(lanes)}, {stage: before}):
                 await self._plant.service.set(stage, back.body)

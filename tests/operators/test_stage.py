@@ -253,14 +253,20 @@ def test_an_impossible_share_is_refused():
         type(Simulated().stage)(Simulated().stage.setting, deadline_share=0)
 
 
-def test_rows_that_are_lost_make_way_and_are_answered_late():
+def with_lost_rows(hopeful):
+    """A stage that has set 8 rows, `lost`, aside for as many others, `third`; the first of these run."""
     stage = Simulated(batch=8)
     stage.arrive("first", 8)
     stage.finish(0, seconds=0.01)
     stage.arrive("second", 8)
     stage.arrive("lost", 8, deadline_s=0.005)
-    stage.arrive("third", 8, deadline_s=1.0)
+    stage.arrive("third", hopeful, deadline_s=1.0)
     stage.finish(0, seconds=0.01)
+    return stage
+
+
+def test_rows_that_are_lost_make_way_and_are_answered_late():
+    stage = with_lost_rows(hopeful=8)
     assert stage.rows_of(0) == [("third", row) for row in range(8)]
     assert (stage.stage.aside, stage.stage.queued) == (8, 8)
     stage.finish(0, seconds=0.01)
@@ -271,13 +277,7 @@ def test_rows_that_are_lost_make_way_and_are_answered_late():
 
 
 def test_draining_answers_rows_set_aside_too():
-    stage = Simulated(batch=8)
-    stage.arrive("first", 8)
-    stage.finish(0, seconds=0.01)
-    stage.arrive("second", 8)
-    stage.arrive("lost", 8, deadline_s=0.005)
-    stage.arrive("third", 12, deadline_s=1.0)
-    stage.finish(0, seconds=0.01)
+    stage = with_lost_rows(hopeful=12)
     stage.apply(stage.stage.drain(stage.now))
     stage.finish(0)
     assert stage.rows_of(0) == [*(("third", row) for row in range(8, 12)), *(("lost", row) for row in range(4))]
