@@ -1,5 +1,6 @@
 """Events per second, Kafka to Kafka, of one operator on four paths: through the service, in a vectorised UDF inside Flink, in a PyFlink
-`map`, in Python's `AsyncDataStream`. Same preloaded topic, same sink, the runs interleaved on one machine.
+`map`, in Python's `AsyncDataStream`. Same preloaded topic, same sink, same key, value and headers of the output, the runs interleaved on one
+machine. `udf_bare` is the UDF that passes its input's headers on and says nothing of what it did.
 
 The service runs as `make run` starts it: replica process, deadline queue, headers, telemetry, sidecar, a checkpoint every second. The UDF
 is measured at each point of a grid of bundle sizes and parallelisms in a short run, then at the best one. After each run every record of
@@ -23,8 +24,10 @@ from jobs.embedded import paths
 
 HERE = Path(__file__).parent
 IN_FLINK = HERE / "contenders" / "in_flink.py"
-KINDS = ("service", "udf", "map", "async")
-COMPILED_BY_GRID = ("udf", "map", "async")
+KINDS = ("service", "udf", "udf_bare", "map", "async")
+IN_TURNS = ("service", "udf")
+"""Those that are compared; the others run once."""
+COMPILED_BY_GRID = ("udf", "udf_bare", "map", "async")
 """Their first runs come after those of the UDF's grid, and their operators are Python."""
 IN_FLIGHT_MOST = 100_000
 """Rows that a path may hold: more than that behind the first unanswered row, and one was lost."""
@@ -61,7 +64,7 @@ class Lengths:
     events: int
 
 
-FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=2, events=16_000_000)
+FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=16_000_000)
 QUICK = Lengths(first_ramp_s=3.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, settle_s=0.0, repeats=1, events=700_000)
 
 
@@ -104,7 +107,7 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     profile: dict[str, float] = {}
     for repeat in range(lengths.repeats):
-        for kind in kinds:
+        for kind in IN_TURNS if repeat else kinds:
             ramp_s = lengths.ramp_s if repeat or kind in COMPILED_BY_GRID else lengths.first_ramp_s
             steady, cpu = _undisturbed(machine, work, kind, best, ramp_s, lengths.steady_s, lengths)
             rates[kind].append(steady.events_per_s)
@@ -115,7 +118,8 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
     print(f"\n{work.name}: UDF at bundle {best[0]:,}, parallelism {best[1]}; service/UDF {ratio:.2f}")
     print(table(["path", "events/s (median)", "runs"], [[kind, middle[kind], ", ".join(f"{r:,.0f}" for r in rates[kind])] for kind in kinds]))
     print("CPU of the service's path, microseconds per event: " + ", ".join(f"{name} {spent}" for name, spent in profile.items()))
-    return {**{f"{kind}_eps": round(middle[kind], 1) for kind in kinds}, "ratio_udf": round(ratio, 3),
+    bare = {"ratio_udf_bare": round(middle["service"] / middle["udf_bare"], 3)} if "udf_bare" in kinds else {}
+    return {**{f"{kind}_eps": round(middle[kind], 1) for kind in kinds}, "ratio_udf": round(ratio, 3), **bare,
             "udf_best": {"bundle": best[0], "parallelism": best[1]}, "service_cpu_us_per_event": profile}
 
 
@@ -164,14 +168,16 @@ def _once(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: flo
                 steady = watch()
                 cpu = cpu_between(before, machine.cpu_s())
     else:
-        bundle, parallelism = udf if kind == "udf" else (1_000, 1)
-        arguments = ["--kind", kind, "--bootstrap", machine.bootstrap, "--source", f"{work.name}-in", "--sink", sink,
+        bundle, parallelism = udf if kind in ("udf", "udf_bare") else (1_000, 1)
+        arguments = ["--kind", kind.removesuffix("_bare"), "--bootstrap", machine.bootstrap, "--source", f"{work.name}-in", "--sink", sink,
                      "--jar", str(paths.CONNECTOR_JAR), "--operator", work.operator, "--variant", work.variant,
                      "--bundle", str(bundle), "--parallelism", str(parallelism)]
         if work.model:
             arguments += ["--model-dir", newest_version(Path(work.model))]
         if kind == "map":
             arguments += ["--mode", "thread"]
+        if kind == "udf_bare":
+            arguments += ["--bare"]
         with machine.job(IN_FLINK, arguments):
             steady = watch()
             cpu = cpu_between(before, machine.cpu_s())
