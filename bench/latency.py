@@ -9,22 +9,16 @@ out of the medians, unless all are.
 
 from __future__ import annotations
 
-import random
 import statistics
-import threading
-import time
 from dataclasses import dataclass, field
 
-from kafka import KafkaProducer
-
 from autoscaler.graph.reader import read_pipeline
-from bench import topics
+from bench import open_loop
 from bench.host import DISTURBED, Stolen, settle
 from bench.operator_path import IN_FLINK, newest_version
 from bench.report import progress, table
 from bench.rig import Rig, rig
 from jobs.embedded import paths
-from operators.datasets import digits
 from operators.repository import default_root
 
 PIPELINE = paths.ROOT / "pipelines" / "digits.yaml"
@@ -117,58 +111,19 @@ def _path(machine: Rig, pipeline, path: str, warm_s: float, steady_s: float, see
 
 def _rates(machine: Rig, source: str, sink: str, warm_s: float, steady_s: float, seed: int, path: str) -> dict[int, Latencies]:
     """Warms at the higher rate, then measures each."""
-    _load(machine.bootstrap, source, f"warm-{path}-{seed}", max(RATES), warm_s, seed)
+    open_loop.send(machine.bootstrap, source, f"warm-{path}-{seed}", open_loop.poisson(max(RATES), warm_s, seed))
     measured = {}
     for rate in RATES:
         for attempt in range(TRIES):
             prefix = f"{path}-{seed}-{rate}-{attempt}"
             settle(SETTLE_S if attempt else 0)
             stolen = Stolen()
-            sent = _load(machine.bootstrap, source, prefix, rate, steady_s, seed)
+            sent = open_loop.send(machine.bootstrap, source, prefix, open_loop.poisson(rate, steady_s, seed))
             share = stolen.share
-            measured[rate] = _latencies(machine.bootstrap, sink, prefix, sent)
-            measured[rate].stolen = share
+            appended = open_loop.answers(machine.bootstrap, sink, prefix, len(sent), lambda record: record.timestamp)
+            measured[rate] = Latencies([appended[one] - due if one in appended else INFINITE_MS for one, due in sent.items()], share)
             progress(f"{path} at {rate:,}/s: p50 {measured[rate].quantile(0.5):.0f} ms, p99 {measured[rate].quantile(0.99):.0f} ms "
                      f"of {len(sent):,}; stolen {share:.1%}")
             if share <= DISTURBED:
                 break
     return measured
-
-
-def _load(bootstrap: str, topic: str, prefix: str, rate: float, seconds: float, seed: int) -> dict[bytes, int]:
-    """Sends at Poisson times; the intended send time, ms, of each event id. A late sender does not shift the times: it catches up."""
-    rng = random.Random(seed)
-    rows = [digits()[1].row(index) for index in range(len(digits()[1]))]
-    sent: dict[bytes, int] = {}
-
-    def send() -> None:
-        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0, acks=1)
-        producer.partitions_for(topic)  # connected before the first event is due
-        due, number = time.time(), 0
-        end = due + seconds
-        while due < end:
-            ahead = due - time.time()
-            if ahead > 0:
-                time.sleep(ahead)  # the open loop's own pace
-            event_id = f"{prefix}-{number}".encode()
-            sent[event_id] = round(due * 1000)
-            producer.send(topic, rows[number % len(rows)], key=event_id, headers=[("event-id", event_id)], timestamp_ms=sent[event_id])
-            due += rng.expovariate(rate)
-            number += 1
-        producer.flush()
-        producer.close()
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    sender.join()
-    return sent
-
-
-def _latencies(bootstrap: str, sink: str, prefix: str, sent: dict[bytes, int], limit_s: float = 20.0) -> Latencies:
-    """Reads the output until all of them are there or the time is up."""
-    appended: dict[bytes, int] = {}
-    until = time.monotonic() + limit_s
-    start = prefix.encode() + b"-"
-    while len(appended) < len(sent) and time.monotonic() < until:
-        topics.read(bootstrap, sink, lambda records: appended.update({r.key: r.timestamp for r in records if r.key.startswith(start)}))
-    return Latencies([appended[event_id] - due if event_id in appended else INFINITE_MS for event_id, due in sent.items()])

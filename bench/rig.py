@@ -21,6 +21,15 @@ from jobs.embedded.rest import FlinkRest
 from jobs.embedded.run import TELEMETRY_TOPIC, is_ready
 
 READY_S = 90.0
+SLUICE = (sys.executable, "-m", "jobs.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Host and port of the service's gRPC and HTTP."""
+
+    grpc: str
+    http: str
 
 
 @dataclass
@@ -51,23 +60,31 @@ class Rig:
             admin.close()
 
     @contextlib.contextmanager
+    def operators(self, pipeline: Path) -> Iterator[Addresses]:
+        """The operator service alone as `make run` starts it, for the block."""
+        grpc, http, metrics = ports.free_ports(3)
+        found = Addresses(f"{ports.HOST}:{grpc}", f"{ports.HOST}:{http}")
+        self.supervisor.start(Child("service", (*SLUICE, "operator", "serve", str(pipeline), "--bootstrap-servers", self.bootstrap, "--grpc-port",
+                                                str(grpc), "--http-port", str(http), "--metrics-port", str(metrics)),
+                                    cwd=paths.ROOT, ready=lambda: is_ready(found.http)))
+        try:
+            self.supervisor.wait_ready(["service"], READY_S)
+            yield found
+        finally:
+            self.supervisor.stop_child("service")
+
+    @contextlib.contextmanager
     def service(self, pipeline: Path) -> Iterator[str]:
         """The operator service and the sidecar as `make run` starts them, for the block; gives the service's gRPC address."""
-        grpc, http, metrics, sidecar_metrics = ports.free_ports(4)
-        sluice = (sys.executable, "-m", "jobs.cli")
-        common = (str(pipeline), "--bootstrap-servers", self.bootstrap)
-        http_address = f"{ports.HOST}:{http}"
-        self.supervisor.start(Child("service", (*sluice, "operator", "serve", *common, "--grpc-port", str(grpc), "--http-port", str(http),
-                                                "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(http_address)))
-        self.supervisor.wait_ready(["service"], READY_S)
-        self.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service-http", f"http://{http_address}",
-                                                "--metrics-port", str(sidecar_metrics)), cwd=paths.ROOT,
-                                    niceness=BESIDE_THE_PATH))
-        try:
-            yield f"{ports.HOST}:{grpc}"
-        finally:
-            self.supervisor.stop_child("sidecar")
-            self.supervisor.stop_child("service")
+        (metrics,) = ports.free_ports(1)
+        with self.operators(pipeline) as found:
+            self.supervisor.start(Child("sidecar", (*SLUICE, "autoscaler", "run", str(pipeline), "--bootstrap-servers", self.bootstrap, "--service-http",
+                                                    f"http://{found.http}", "--metrics-port", str(metrics)), cwd=paths.ROOT,
+                                        niceness=BESIDE_THE_PATH))
+            try:
+                yield found.grpc
+            finally:
+                self.supervisor.stop_child("sidecar")
 
     @contextlib.contextmanager
     def job(self, file: Path, arguments: list[str], settings: Mapping[str, str] | None = None) -> Iterator[str]:
