@@ -34,6 +34,8 @@ class ServiceTime:
         self._sizes: dict[int, Sums] = {}
         self.fixed_s: float | None = None
         self.per_row_s: float | None = None
+        self.rows = 0.0
+        """That batches had of late, on average."""
         self.margin_s = 0.0
         """What l+ has beside l."""
         self.longest_s: float | None = None
@@ -69,7 +71,7 @@ class ServiceTime:
         ratio, pull = mean_s / mean_rows, PRIOR * square
         slope = (covariance + pull * ratio) / (variance + pull if variance > 0 else pull)
         per_row_s = 0.0 if slope < 0 else slope if slope < ratio else ratio
-        self.per_row_s, self.fixed_s = per_row_s, mean_s - per_row_s * mean_rows
+        self.per_row_s, self.fixed_s, self.rows = per_row_s, mean_s - per_row_s * mean_rows, mean_rows
 
     def of(self, rows: float) -> float | None:
         """l(rows), None until something was measured."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from autoscaler.planner.model import Problem
 from autoscaler.policies.policy import Decision, Policy, StageState, State
+from autoscaler.policies.slowness import Slowness
 from simulator.flow import Flow
 from simulator.loop import Loop, Priority
 from simulator.records import Records, Second
@@ -40,17 +42,20 @@ class _Counted:
     late: int = 0
     ended: int = 0
     busy_s: float = 0.0
+    slowness: Slowness = field(default_factory=Slowness)
 
 
 class Controller:
     """decisions: made so far. took_s: wall time in the policy and the forecaster, by `clock`; 0 without one."""
 
-    def __init__(self, control: Control, flow: Flow, source: Source, loop: Loop, records: Records | None, clock: Clock | None) -> None:
+    def __init__(self, control: Control, problem: Problem, flow: Flow, source: Source, loop: Loop, records: Records | None,
+                 clock: Clock | None) -> None:
         self.decisions = 0
         self.took_s = 0.0
         self._held_s: dict[str, float] = {}
         self._used_s = 0.0
         self._control, self._flow, self._source, self._loop, self._records = control, flow, source, loop, records
+        self._problem = problem
         self._clock = clock or (lambda: 0.0)
         self._forecaster = copy.deepcopy(control.forecaster)
         self._rates: deque[float] = deque(control.past, maxlen=control.keep_s)
@@ -66,6 +71,7 @@ class Controller:
     def _telemetry(self, now_s: float, _: None) -> None:
         arrived, spent_ms = self._source.arrived(now_s)
         self._rates.append(float(arrived))
+        self._follow(now_s)
         stages = {name: self._stage(name, site, now_s) for name, site in self._flow.sites.items()}
         self._seen.append(Seen(now_s, tuple(self._rates), spent_ms, stages))
         while len(self._seen) > 1 and self._seen[1].at_s + self._control.delay_s <= now_s:
@@ -83,9 +89,13 @@ class Controller:
         units = sum(pool.ready_units() for pool in site.pools)
         busy = min(1.0, max(0.0, (busy_s - counted.busy_s) / units)) if units else 0.0
         arrived, aside = site.arrived(now_s), site.aside()
+        ratio = site.ratio(self._problem.stage(name))
+        if ratio is not None:
+            counted.slowness.observe(ratio, 1.0)
         seen = StageState((), site.parallelism, float(arrived - counted.arrived), site.true_rate, site.queued(now_s),
-                          site.from_source.backlog(now_s), busy, busy, (late - counted.late + aside) / max(1, ended - counted.ended + aside))
-        self._counted[name] = _Counted(arrived, late, ended, busy_s)
+                          site.from_source.backlog(now_s), busy, busy, (late - counted.late + aside) / max(1, ended - counted.ended + aside),
+                          counted.slowness.factor)
+        self._counted[name] = _Counted(arrived, late, ended, busy_s, counted.slowness)
         return seen
 
     def _record(self, now_s: float, arrived: int, held_s: dict[str, float], rows: dict[str, int]) -> None:
@@ -99,6 +109,15 @@ class Controller:
         self._records.seconds.append(Second(now_s, arrived, held, used_s - before, {name: site.queued(now_s) for name, site in sites},
                                             {name: sum(pool.ready for pool in site.pools) for name, site in sites}, rows,
                                             {name: sum(pool.throughput() for pool in site.pools) for name, site in sites}))
+
+    def _follow(self, now_s: float) -> None:
+        """Windows, as the replicas ordered have them."""
+        windows = self._control.windows
+        if windows is not None:
+            for name, site in self._flow.sites.items():
+                rows = windows(name, sum(pool.replicas for pool in site.pools if not pool.retiring))
+                for proxy in site.proxies:
+                    proxy.resize(rows, now_s)
 
     # decisions
 

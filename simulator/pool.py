@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from autoscaler.planner.model import Option, Share
+from autoscaler.planner.model import Option, Share, StageModel
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Pool as Seen
+from autoscaler.policies.slowness import profiled_ms
 from operators.actions import Action, Answer, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Wake
 from operators.batching import Rule
 from operators.operator import Variant
@@ -79,7 +80,7 @@ class Pool:
         self._take_over = 0
         self._at_once = False
         self._wake_s = inf
-        self._hint, self._hint_due_s = 1, 0.0
+        self._hint, self._aside, self._hint_due_s = 1, 0, 0.0
         self._busy_units = 0.0
         self._busy_at_s = 0.0
         self.stage = Stage(Setting(_variant(option), 0, option.batch, option.units), station.on_late, _rule(station, world.slo_s), station.share)
@@ -103,6 +104,11 @@ class Pool:
         """Unit-seconds in batches so far."""
         self._busy(0.0, now_s)
         return self.used_s
+
+    def ratio(self, model: StageModel) -> float | None:
+        """Measured over believed time of a batch; None before any was measured."""
+        measured_s = self.stage.service_time.of(self.stage.service_time.rows)
+        return None if measured_s is None else 1000 * measured_s / profiled_ms(model, self.option, self.stage.service_time.rows)
 
     def shown(self) -> tuple[Seen, ...]:
         """What was last wanted, size by size, and how much of it is ready as wanted, not as the variant before it."""
@@ -223,10 +229,10 @@ class Pool:
         if len(passed) < len(answers):
             self._lost(answers, now_s)
         if now_s >= self._hint_due_s:
-            self._hint, self._hint_due_s = gathered(self.stage.rate.at(now_s)), now_s + CONTROL_S
-        hint = self._hint
+            self._hint, self._aside, self._hint_due_s = gathered(self.stage.rate.at(now_s)), self.stage.aside, now_s + CONTROL_S
+        hint, aside = self._hint, self._aside
         for proxy in proxies:
-            proxy.answered(hint, now_s)
+            proxy.answered(hint, now_s, aside)
 
     def _lost(self, answers: list[Answer], now_s: float) -> None:
         for answer in answers:

@@ -1,10 +1,11 @@
 """A stage's proxy in Flink: gathers rows into micro-batches and keeps the window. The rule is the connector's `SendQueue`.
 
     u      rows sent and not answered          w    window: rows that may be        h    rows worth gathering, by the service's hint
+    a      rows that the service has set aside, as of the last millisecond: they take no place in the window
     t_1    when the row that waits longest came, or the last micro-batch left, the later
 
     u = 0             at once
-    w - u < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
+    w + a - u < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
     else              when h rows wait, at the latest at t_1 + linger
     h                 ceil(rate * GATHER_S), at least 1, as of the last millisecond; told with every answer; the largest request at most
 
@@ -57,7 +58,9 @@ class Proxy:
     def __init__(self, loop: Loop, inbox: Inbox, settings: Gathering, deliver: Callable[[Request, float], None]) -> None:
         self.inbox = inbox
         self.unanswered = 0
-        self.hint = settings.max_rows  # rows worth gathering; the service sets it
+        self.hint = settings.max_rows  # rows worth gathering; the service sets it, and the two below
+        self.aside = 0
+        self.window = settings.window
         self.subtasks = 1
         self._not_before_s = 0.0
         self._loop = loop
@@ -73,8 +76,15 @@ class Proxy:
         """Rows that wait here."""
         return self.inbox.here(now_s)
 
-    def answered(self, hint: int, now_s: float) -> None:
+    def resize(self, window: int, now_s: float) -> None:
+        """The window, from now on."""
+        if window != self.window:
+            self.window, self._worth = window, min(self._settings.max_rows, max(1, window // 4))
+            self.poll(now_s)
+
+    def answered(self, hint: int, now_s: float, aside: int = 0) -> None:
         """Rows were, and `unanswered` is less; sends what that lets out. While only the number unanswered changes, what is due does not."""
+        self.aside = aside
         if hint != self.hint or not self.unanswered or self._blocked:
             self.hint = hint
             self.poll(now_s)
@@ -91,7 +101,7 @@ class Proxy:
         self._sending = True
         due_s = self._due_s(now_s)
         while due_s <= now_s:
-            room = self._settings.window - self.unanswered
+            room = self.window + self.aside - self.unanswered
             slots = self.inbox.take(min(self.inbox.here(now_s), room, self._settings.max_rows))
             self._left_s = now_s
             self.unanswered += len(slots)
@@ -118,7 +128,7 @@ class Proxy:
         if first_s == inf:
             return inf
         if self.unanswered:
-            room = self._settings.window - self.unanswered
+            room = self.window + self.aside - self.unanswered
             self._blocked = room < self._worth and (room <= 0 or room < self.inbox.here(now_s))
             if self._blocked:
                 return inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from autoscaler.forecast.forecaster import Forecaster
@@ -28,6 +28,7 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Control:
     """policy: None = what runs at first stays. delay_s: from the end of a second to when its figures can be read. keep_s: of past rates.
+    windows: from a station and its replicas to rows that a proxy of it may have in flight, each second; None = as they are gathered.
 
     forecaster: a copy of it runs, since some remember."""
 
@@ -36,6 +37,7 @@ class Control:
     delay_s: float = 0.0
     keep_s: int = 600
     past: tuple[float, ...] = ()
+    windows: Callable[[str, int], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def simulate(scenario: Scenario, control: Control | None = None, seed: int = 0, 
     flow = Flow(scenario, loop, least_s(scenario.graph, scenario.problem, scenario.truth), kept, seed)
     flow.begin(scenario.initial)
     source = Source(scenario.arrivals, flow, loop, seed)
-    controller = Controller(control or Control(), flow, source, loop, kept, clock)
+    controller = Controller(control or Control(), scenario.problem, flow, source, loop, kept, clock)
     for failure in scenario.failures:
         loop.at(failure.at_s, Priority.FAILURE, _failing(flow), failure)
     duration_s = float(scenario.arrivals.trace.seconds)

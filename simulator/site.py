@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autoscaler.planner.model import Share
+from autoscaler.planner.model import Share, StageModel
 from autoscaler.policies.policy import Pool as Seen
 from simulator.inbox import Coming, Handed
 from simulator.network import Station
@@ -68,6 +68,11 @@ class Site:
     def queued(self, now_s: float) -> int:
         """Rows that wait, in proxies and pools."""
         return sum(pool.stage.queued for pool in self.pools) + sum(proxy.backlog(now_s) for proxy in self.proxies)
+
+    def ratio(self, model: StageModel) -> float | None:
+        """Measured over believed time of a batch, of the wanted pool with most ready replicas; None before any was measured."""
+        ready = [pool for pool in self.pools if not pool.retiring and pool.ready]
+        return max(ready, key=lambda pool: pool.ready).ratio(model) if ready else None
 
     def seen(self) -> tuple[Seen, ...]:
         """What policies are shown: what was last wanted, and how much of it is ready; not what still serves beside it."""

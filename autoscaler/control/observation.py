@@ -5,6 +5,7 @@
     queue        rows that wait in the service and in the proxies, of the newest record
     busy         share of the ready replicas' time that batches took, by the service's own learned times
     violations   share of the rows of the window that were late, expired or failed
+    slowness     of a stage, from the service's own learned times and its profile                (`policies.slowness`)
     true_rate, parallelism, lag    of the job, from Flink; lag counts once, at the first stage that reads the source
     fresh        every stage of ours has said something, and the source's offsets were read, within `stale_after_s`
 """
@@ -16,9 +17,10 @@ from dataclasses import dataclass, field
 
 from autoscaler.control.arrivals import Arrivals
 from autoscaler.graph.pipeline import SOURCE, Pipeline
-from autoscaler.planner.model import Problem
+from autoscaler.planner.model import Problem, StageModel
 from autoscaler.policies.policy import Pool, StageState, State
-from autoscaler.telemetry import StageWindow
+from autoscaler.policies.slowness import profiled_ms
+from autoscaler.telemetry import StageTelemetry, StageWindow
 
 LEAST_S = 3
 """Seconds of the source's rate that a first decision rests on."""
@@ -42,6 +44,8 @@ class Observation:
     pools: Mapping[str, tuple[Pool, ...]]
     vertices: Mapping[str, VertexSeen] = field(default_factory=dict)
     lag: int | None = None
+    slowness: Mapping[str, float] = field(default_factory=dict)
+    """By stage, where it was measured."""
 
     def stale(self, stale_after_s: float) -> str | None:
         """What is too old to decide by, in words; None when nothing is."""
@@ -76,7 +80,17 @@ def _stage(name: str, seen: Observation, lag: int) -> StageState:
         return shown  # at a foreign endpoint
     return StageState(
         seen.pools[name], vertex.parallelism, latest.arrival_rps, vertex.true_rate, latest.backlog_rows, lag, latest.busy_share or 0.0, None,
-        window.violation_share(seen.at_s))
+        window.violation_share(seen.at_s), seen.slowness.get(name, 1.0))
+
+
+def ratio(stage: StageModel, pools: tuple[Pool, ...], latest: StageTelemetry | None) -> float | None:
+    """Measured over profiled ms of a batch, of the variant with most replicas; None where no batch tells."""
+    ready = [pool for pool in pools if pool.ready]
+    if latest is None or latest.service_time is None or not latest.batches or not ready:
+        return None
+    rows = latest.batch_rows / latest.batches
+    most = max(ready, key=lambda pool: pool.replicas)
+    return latest.service_time.batch_ms(rows) / profiled_ms(stage, most.option, rows)
 
 
 def summary(window: StageWindow, now_s: float) -> Mapping[str, object]:

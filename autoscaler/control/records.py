@@ -180,7 +180,7 @@ def states(records: Iterable[Recorded], arrivals: Arrivals | None = None) -> Ite
 
 def _stage(problem: Problem, name: str, found: Mapping[str, Any]) -> StageState:
     pools = tuple(Pool(_option(problem, name, pool), pool["ready"], pool["starting"], pool["share"]) for pool in found["pools"])
-    return StageState(pools, **{key: found[key] for key in StageState.__slots__ if key != "pools"})
+    return StageState(pools, **{key: found[key] for key in StageState.__slots__ if key in found and key != "pools"})  # older records lack some
 
 
 def _share(problem: Problem, name: str, found: Mapping[str, Any]) -> Share:

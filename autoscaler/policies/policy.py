@@ -40,6 +40,7 @@ class StageState:
     busy         0..1, share of the replicas' time in batches
     utilization  0..1, CPU use of what is allotted (what HPA reads); None = not measured
     violations   0..1, share of the last window's rows past their deadline, those that wait and will be late among them
+    slowness     measured over profiled batch time, at least 1, as it is to be planned with                        (`slowness.Slowness`)
     """
 
     pools: tuple[Pool, ...]
@@ -51,6 +52,7 @@ class StageState:
     busy: float = 0.0
     utilization: float | None = None
     violations: float = 0.0
+    slowness: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@
     change(P)     price of the way from what runs to P, over `payback_s`: cold starts, loads, resizes           (`planner.switching`)
     P(x)          best plan for need x, change included                                                          (`planner.frontier`)
 
+    slowness      options of a stage whose batches take longer than profiled are planned with as much longer             (`slowness`)
+
     1  P(need), when it differs from what runs in batch and cores only                     in place: fast both ways
     2  else P(held)                                                                        up at once, down after `stabilization_s`
     3  else P(need)                                                                        held asks for more than can be had
@@ -40,6 +42,7 @@ from autoscaler.policies.levers import limit, unconditioned
 from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor, present
 from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
 from autoscaler.policies.shed import shed
+from autoscaler.policies.slowness import shares_in, slowed, state_in
 
 PRESSED = 0.95
 """Quantile of what events have used of their SLO; beyond it they are few, and served first by their deadlines."""
@@ -56,6 +59,7 @@ class Knowledge:
     forecast: bool = True
     uncertainty: bool = True
     conditioned_rates: bool = True
+    slowness: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,18 @@ class Sluice:
     name: str = field(default="sluice", init=False)
 
     def decide(self, state: State, forecast: Forecast, memory: Memory | None = None) -> Decision:
+        factors = {name: stage.slowness for name, stage in state.stages.items() if stage.slowness > 1 and self.knowledge.slowness}
+        slow = slowed(self.problem, factors)
+        if memory is not None and memory.goal is not None:
+            memory = replace(memory, goal={name: shares_in(slow.stage(name), shares) for name, shares in memory.goal.items()})
+        if not factors:
+            return self._decided(state, forecast, memory)
+        decision = replace(self, problem=slow)._decided(state_in(slow, state), forecast, memory)
+        targets = {name: replace(target, shares=shares_in(self.problem.stage(name), target.shares)) for name, target in decision.targets.items()}
+        words = ", ".join(f"{name} {factor:.2f} times as slow as profiled" for name, factor in factors.items())
+        return replace(decision, targets=targets, reason=f"{decision.reason}; {words}")
+
+    def _decided(self, state: State, forecast: Forecast, memory: Memory | None) -> Decision:
         running = {stage.name: merged(state.stages[stage.name].pools) for stage in self.problem.stages}
         if not state.rates and not forecast.quantiles and all(running.values()):
             return Decision({}, memory, "no rate is known yet: as it runs")

@@ -76,6 +76,7 @@ PARTS = (
     Part("no uncertainty", knowledge=Knowledge(uncertainty=False)),
     Part("no conditioned rates", knowledge=Knowledge(conditioned_rates=False)),
     Part("no forecast", knowledge=Knowledge(forecast=False)),
+    Part("no measured slowness", knowledge=Knowledge(slowness=False)),
 )
 FORECASTS = (
     Part("forecast: most of a minute", forecaster=lambda rates: WindowMax(60)),

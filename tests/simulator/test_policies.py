@@ -9,6 +9,7 @@ from autoscaler.forecast.plain import Oracle
 from autoscaler.planner.model import Share
 from autoscaler.policies.fa2 import Fa2
 from autoscaler.policies.registry import SPECS
+from autoscaler.policies.sluice import Knowledge, Sluice
 from simulator.arrivals import Arrivals, Even
 from simulator.network import Station, chain
 from simulator.scenario import Control, Scenario
@@ -48,3 +49,15 @@ def test_planning_for_the_surge_pays():
     still, scaled = simulate(case, seed=2), simulate(case, Control(Fa2(case.problem), Oracle(COUNTS)), seed=2)
     assert scaled.tally.outcomes[0] > still.tally.outcomes[0]
     assert scaled.held_s["cpu"] < still.held_s["cpu"]
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.5])
+def test_a_policy_that_sees_how_slow_its_stages_are_keeps_deadlines_on_a_machine_slower_than_its_profile(bias: float):
+    case = replace(made(), truth=Truth(believed, 0.05, bias), arrivals=Arrivals(Even([60.0] * 90), 0.6))
+    blind, seeing = (Sluice(case.problem, knowledge=Knowledge(slowness=known)) for known in (False, True))
+    late = {policy.knowledge.slowness: 1 - simulate(case, Control(policy, Oracle([60.0] * 90)), seed=2).tally.outcomes[0] / (60 * 90)
+            for policy in (blind, seeing)}
+    if bias:
+        assert late[True] < 0.5 * late[False]
+    else:
+        assert late[True] <= late[False] + 0.002

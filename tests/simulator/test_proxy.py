@@ -23,7 +23,7 @@ class Bench:
     def answered(self, rows, now_s):
         self.loop.run(now_s)
         self.proxy.unanswered -= rows
-        self.proxy.answered(self.proxy.hint, now_s)
+        self.proxy.answered(self.proxy.hint, now_s, self.proxy.aside)
 
     def hand(self, rows, now_s):
         self.loop.run(now_s)
@@ -73,6 +73,25 @@ def test_the_window_bounds_what_is_unanswered():
     assert bench.sent == [(0.1, 4)]
     bench.answered(2, 0.3)
     assert bench.sent[1:] == [(0.3, 2)]
+
+
+def test_rows_that_the_service_set_aside_take_no_place_in_the_window():
+    bench = Bench(Gathering(window=4, linger_s=0.0))
+    bench.hand(10, 0.1)
+    bench.proxy.aside = 3
+    bench.answered(0, 0.2)
+    assert bench.sent == [(0.1, 4), (0.2, 3)]
+
+
+def test_another_window_holds_at_once():
+    bench = Bench(Gathering(window=4, linger_s=0.0))
+    bench.hand(10, 0.1)
+    bench.loop.run(0.2)
+    bench.proxy.resize(9, 0.2)
+    assert bench.sent == [(0.1, 4), (0.2, 5)]
+    bench.proxy.resize(4, 0.3)
+    bench.answered(5, 0.4)
+    assert bench.sent[2:] == []  # 4 are unanswered still
 
 
 def test_a_window_nearly_used_up_is_not_taken_in_dribbles():
