@@ -10,21 +10,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from autoscaler.actuator import ActuationError
 from autoscaler.control.arrivals import Arrivals
-from autoscaler.control.consumption import Consumption
 from autoscaler.control.decider import Decided, Decider
 from autoscaler.control.effects import Change, Effects, grows, pressure
 from autoscaler.control.lanes import Order, loose_ms, order, pools, standing
-from autoscaler.control.observation import Observation, VertexSeen, state, summary
+from autoscaler.control.observation import Observation, state, summary
 from autoscaler.control.records import VERSION, Circumstances, StageOutcome, WrongDecision, is_decision, parse, record, recorded
 from autoscaler.control.replay import restore
-from autoscaler.control.restraint import Mode, Patience, aligned, allowed
+from autoscaler.control.restraint import Mode, allowed
 from autoscaler.control.steps import Step, Turn, steps
-from autoscaler.flink import JobSeen, Rescaled
 from autoscaler.forecast.chooser import Chooser
 from autoscaler.forecast.forecaster import Forecaster
 from autoscaler.graph.pipeline import Pipeline
@@ -35,13 +33,12 @@ from autoscaler.metrics import SidecarMetrics
 from autoscaler.planner.catalogue import starting
 from autoscaler.planner.model import Problem, Share
 from autoscaler.policies.change_times import ChangeTimes
-from autoscaler.policies.policy import Policy, Pool, Target
+from autoscaler.policies.policy import Policy, Pool
+from autoscaler.rescales import Job, Rescales
 from autoscaler.telemetry import Lane
 
 WINDOW_S = 10.0
 TICK_S = 0.25
-LOOK_S = 5.0
-"""Between looks at Flink."""
 SETTLED_S = 0.3
 """Telemetry taken this soon after a change may still name the setting before it."""
 RECORD_EVERY_S = 30.0
@@ -64,14 +61,6 @@ class Service(Protocol):
     async def lanes(self, stage: str) -> tuple[Lane, ...]: ...
 
     async def set(self, stage: str, body: Mapping[str, Any]) -> tuple[Lane, ...]: ...
-
-
-class Job(Protocol):
-    """Blocking; raises ActuationError."""
-
-    def look(self) -> JobSeen: ...
-
-    def rescale(self, wanted: Mapping[str, int]) -> Rescaled: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +91,6 @@ class _Running:
     changed_s: dict[str, float] = field(default_factory=dict)
     asked: dict[str, _Asked] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
-    vertices: Mapping[str, VertexSeen] = field(default_factory=dict)
-    stall_s: float | None = None
 
 
 class PolicyLoop:
@@ -118,8 +105,7 @@ class PolicyLoop:
         self.effects = Effects(_patience_s(plant.policy))
         self._plant, self._clock = plant, clock
         self._running = _Running()
-        self._consumption = Consumption()
-        self._patience = Patience()
+        self._rescales = Rescales(plant.job, plant.pipeline.source.partitions, metrics, self.decider.stalled, self._note)
         self._ours = {stage.name: loose_ms(plant.problem.slo_ms, deadline_shares(plant.pipeline)[stage.name] or 1.0)
                       for stage in plant.pipeline.stages if stage.is_ours}
         self._foreign = {name: shares for name, shares in starting(plant.pipeline, plant.problem).items() if name not in self._ours}
@@ -128,9 +114,6 @@ class PolicyLoop:
         self._sequence = 0
         self._told_s: float | None = None
         self._held: tuple[str, float] | None = None
-        self._looked_s: float | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._rescaling = False
         self._notes: dict[str, StageOutcome] = {}
 
     @property
@@ -163,7 +146,7 @@ class PolicyLoop:
 
     def offsets(self, at_s: float, ends: Mapping[int, int]) -> None:
         """Of the source's topic, by partition, as of then."""
-        self.arrivals.ratio = self._consumption.ratio
+        self.arrivals.ratio = self._rescales.consumption.ratio
         self.arrivals.offsets(round(at_s, 3), ends)
 
     def restore(self, values: Iterable[bytes | None]) -> None:
@@ -199,7 +182,7 @@ class PolicyLoop:
     async def step(self, now_s: float) -> dict[str, Any] | None:
         """Decides and acts where a decision is due; the record of it."""
         now_s = round(now_s, 3)
-        self._look_at_the_job(now_s)
+        self._rescales.look(now_s)
         if self.mode is Mode.PAUSED or not (self.urgent or self.decider.is_due(now_s)):
             return None
         began = self._clock()
@@ -226,7 +209,7 @@ class PolicyLoop:
                 shown[stage.name] = tuple(Pool(share.option, share.replicas) for share in self._foreign[stage.name])
             else:
                 shown[stage.name] = pools(stage, running.lanes.get(stage.name, ()), asked.shares, asked.order)
-        return Observation(now_s, self.arrivals, self.intake.windows, shown, running.vertices, self._consumption.lag)
+        return Observation(now_s, self.arrivals, self.intake.windows, shown, self._rescales.vertices, self._rescales.consumption.lag)
 
     async def _read(self, stage: str) -> None:
         try:
@@ -298,7 +281,7 @@ class PolicyLoop:
                                 pressure(decided.state.stages[name], window.answered_rps(now_s)))
                 self.effects.began(name, change)
         self._count(has, orders, outcomes)
-        self._rescale(decided.decision.targets, decided)
+        self._rescales.follow(decided.decision.targets, decided.state)
         return outcomes
 
     def _order(self, name: str, shares: tuple[Share, ...]) -> Order:
@@ -367,78 +350,20 @@ class PolicyLoop:
             if now:
                 self.metrics.desired(name, sum(lane.replicas for lane in now), max(lane.batch for lane in now))
 
-    # Flink
-
-    def _look_at_the_job(self, now_s: float) -> None:
-        if self._plant.job is None or self._rescaling or (self._looked_s is not None and now_s - self._looked_s < LOOK_S):
-            return
-        self._looked_s = now_s
-        self._begin(self._look(self._plant.job))
-
-    async def _look(self, job: Job) -> None:
-        try:
-            seen = await asyncio.to_thread(job.look)
-        except ActuationError as error:
-            log.debug("the job cannot be looked at: %s", error)
-            return
-        self._running.vertices = seen.vertices
-        if seen.progress is not None:
-            self._consumption.observe(seen.progress)
-
-    def _rescale(self, targets: Mapping[str, Target], decided: Decided) -> None:
-        """Last, and alone: it stalls the whole job."""
-        job, vertices = self._plant.job, self._running.vertices
-        if job is None or self._rescaling:
-            return
-        asked = {}
-        for name, target in targets.items():
-            if target.parallelism is not None and name in vertices:
-                count = aligned(target.parallelism, self.pipeline.source.partitions)
-                if count != vertices[name].parallelism:
-                    asked[name] = count
-        ready = {name: not any(pool.starting for pool in stage.pools) for name, stage in decided.state.stages.items()}
-        due = self._patience.due(asked, ready, decided.state.now_s)
-        if due:
-            self._rescaling = True
-            self._begin(self._rescaled(job, due))
-
-    async def _rescaled(self, job: Job, wanted: Mapping[str, int]) -> None:
-        try:
-            done = await asyncio.to_thread(job.rescale, wanted)
-        except ActuationError as error:
-            log.warning("rescaling the job to %s failed: %s", dict(wanted), error)
-            for name in wanted:
-                self.metrics.actuation_failure(name)
-                self._notes[name] = StageOutcome(({"parallelism": wanted[name]},), f"failed: {error}")
-        else:
-            if done.stall_s is not None:
-                self._running.stall_s = done.stall_s if self._running.stall_s is None else (self._running.stall_s + done.stall_s) / 2
-                self.decider.stalled(self._running.stall_s)
-                self.metrics.stalled(done.stall_s)
-            log.info("parallelism %s after a stall of %s s", dict(done.parallelism), done.stall_s)
-            self._running.vertices = {**self._running.vertices, **{
-                name: replace(self._running.vertices[name], parallelism=count) for name, count in done.parallelism.items()}}
-            for name, count in done.parallelism.items():
-                self._notes[name] = StageOutcome(({"parallelism": count},), "confirmed")
-        finally:
-            self._rescaling = False
-            self._looked_s = None
-
-    def _begin(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def under_way(self) -> tuple[asyncio.Task[None], ...]:
         """Calls of Flink's interface that have not come back."""
-        return tuple(self._tasks)
+        return self._rescales.under_way()
 
     async def close(self) -> None:
         """Gives what is under way at Flink a moment; a call there ends within its own limits."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
+        await self._rescales.close()
 
     # records
+
+    def _note(self, name: str, outcome: StageOutcome) -> None:
+        """What was done beside a decision, for the next record."""
+        before = self._notes.get(name, StageOutcome())
+        self._notes[name] = StageOutcome((*before.actions, *outcome.actions), outcome.outcome)
 
     def _record(self, decided: Decided, outcomes: dict[str, StageOutcome], took_ms: float) -> dict[str, Any]:
         forecaster = self._plant.forecaster
@@ -450,7 +375,7 @@ class PolicyLoop:
         around = Circumstances(
             self.pipeline.name, self._plant.policy.name, self.mode.value, self._sequence, self.arrivals.since(self._told_s), self.arrivals.ends,
             {name: summary(window, decided.state.now_s) for name, window in self.intake.windows.items()},
-            forecaster.chosen if isinstance(forecaster, Chooser) else None, self._running.stall_s, took_ms)
+            forecaster.chosen if isinstance(forecaster, Chooser) else None, self._rescales.stall_s, took_ms)
         self._told_s = self.arrivals.newest_s
         return record(decided, around, outcomes)
 
