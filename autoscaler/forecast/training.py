@@ -64,11 +64,16 @@ def train(slices: Slices, horizon_s: float = 10.0, seed: int = 1, effort: Effort
     say(f"Holt-Winters: {smoothing.smoothing}")
     regression = _regression(slices, horizon_s, effort, say)
     shape, surge_shape = replace(shape, horizon_s=horizon_s), replace(THEMIS, horizon_s=horizon_s)
-    lstm = Lstm(_network(slices, shape, _highest, seed, effort, say), shape)
+    lstm = train_lstm(slices, shape, seed, effort, say)
     surge = Surge(_network(slices, surge_shape, _exceeded, seed, effort, say), surge_shape)
     trained = scored(Trained(smoothing, regression, lstm, surge, {}), _examples(slices.choosing, HISTORY_S, horizon_s, effort.scores))
     say("scores of the choosing slice: done")
     return trained
+
+
+def train_lstm(slices: Slices, shape: Shape = IPA, seed: int = 1, effort: Effort = Effort(), say: Say = lambda _: None) -> Lstm:
+    """The papers' network alone. ValueError when the loads are too short."""
+    return Lstm(_network(slices, shape, _highest, seed, effort, say), shape)
 
 
 def split(load: Load, share: float = 12 / 14) -> Slices:

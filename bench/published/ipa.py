@@ -110,7 +110,7 @@ def rates(workload: str) -> tuple[float, ...]:
 
 def unit(pipeline: str, series: str, workload: str, name: str) -> float:
     """What a core costs in a figure: from its first step and the run's initial configuration."""
-    return round(_column(pipeline, series, workload, "cost", name)[0] / INITIAL_CORES[pipeline].get(name, 2))
+    return round(column(pipeline, series, workload, "cost", name)[0] / INITIAL_CORES[pipeline].get(name, 2))
 
 
 def steps(pipeline: str) -> list[Step]:
@@ -120,12 +120,13 @@ def steps(pipeline: str) -> list[Step]:
         for workload in WINDOWS:
             for name in SYSTEMS:
                 core = unit(pipeline, series, workload, name) if pipeline == "video" else 1.0
-                pairs = zip(_column(pipeline, series, workload, "PAS", name), _column(pipeline, series, workload, "cost", name), strict=True)
+                pairs = zip(column(pipeline, series, workload, "PAS", name), column(pipeline, series, workload, "cost", name), strict=True)
                 found |= {Step(pipeline, series, workload, name, round(value, 2) + 0.0, round(cost / core, 1)) for value, cost in list(pairs)[1:]}
     return sorted(found)
 
 
-def _column(pipeline: str, series: str, workload: str, what: str, name: str) -> list[float]:
+def column(pipeline: str, series: str, workload: str, what: str, name: str) -> list[float]:
+    """A run of a figure as it was read back, one value for each step, the start first. what: "PAS", "cost"."""
     path = data_file("ipa", "figure_series", f"metaseries-{series}-{pipeline}__{workload}__{what}__{name}.csv")
     with path.open(encoding="utf-8", newline="") as lines:
         return [float(line["value"]) for line in csv.DictReader(lines)]

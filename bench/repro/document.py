@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.repro.runs import Found, Rows
 from bench.repro.study import Curve, Study
-from bench.repro.told import HEADINGS, table_rows
+from bench.repro.told import HEADINGS, STEP_HEADINGS, step_rows, table_rows
 from bench.repro.verdict import targets, word
 from jobs.embedded.paths import ROOT
 
@@ -33,6 +33,8 @@ def section(study: Study, found: Found, seeds: int, date: str) -> str:
     lines += [f"- {sentence}" for sentence in study.assumed] + [""] * bool(study.assumed)
     for name, rows in found.headline.items():
         lines += [f"### {name}, {rows.level.name}", "", *_markdown(HEADINGS, table_rows(rows)), "", *_targets(study, rows)]
+        if steps := step_rows(rows):
+            lines += ["Steps of the paper's figure, one run each:", "", *_markdown(STEP_HEADINGS, steps), ""]
     if found.levels:
         lines += ["### At other distances between truth and profile", "", *_levels(found), ""]
     for curve in study.curves:

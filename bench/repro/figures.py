@@ -35,14 +35,17 @@ def _over_time(study: Study, rows: Rows, path: Path) -> Path:
     figure, axes = plt.subplots(len(study.panels), 1, figsize=(9, 2 * len(study.panels)), sharex=True, layout="constrained", squeeze=False)
     for axis, panel in zip(axes[:, 0], study.panels, strict=True):
         for name, over_time in rows.series.items():
-            axis.plot(over_time[panel], label=name, linewidth=WIDTHS.get(roles[name], 0.8))
+            (line,) = axis.plot(over_time[panel], label=name, linewidth=WIDTHS.get(roles[name], 0.8))
             if panel == "rate":
                 break  # the same for all
+            if rows.case.steps is not None and panel in rows.case.steps.values.get(name, {}):
+                axis.plot(rows.case.steps.by_second(name, panel)[: len(over_time[panel])], color=line.get_color(), linestyle=":", linewidth=0.8)
         axis.set_ylabel(LABELS[panel])
         axis.grid(visible=True, linewidth=0.3)
     axes[-1, 0].set_xlabel("s")
     axes[-1, 0].legend(fontsize="x-small", ncols=3)
-    figure.suptitle(f"{study.title}: {rows.case.name}, one seed", fontsize="small")
+    published = ", dotted as published" if rows.case.steps is not None else ""
+    figure.suptitle(f"{study.title}: {rows.case.name}, one seed{published}", fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path

@@ -51,6 +51,11 @@ def surface_or_means(points: Sequence[Measurement]) -> LatencyModel:
     """An Amdahl surface where sizes and batches vary, else what was measured."""
     if len(points) >= LEAST_FOR_A_SURFACE and min(len({point.batch for point in points}), len({point.units for point in points})) > 1:
         return fit_amdahl(points)
+    return means(points)
+
+
+def means(points: Sequence[Measurement]) -> LatencyModel:
+    """What was measured, for who plans with measured points only."""
     return Table(tuple(points))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from autoscaler.planner.model import Problem, Share
 from autoscaler.policies.policy import Decision, Forecast, Policy, StageState, State
 from bench.repro.level import Level
+from bench.repro.steps import Steps
 from simulator.scenario import Control, Scenario
 
 if TYPE_CHECKING:
@@ -46,11 +47,15 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One table: contenders on one pipeline and trace. bound: (level, seed) to metrics that no policy can beat, by name; see `bound`."""
+    """One table: contenders on one pipeline and trace. bound: (level, seed) to metrics that no policy can beat, by name; see `bound`.
+
+    steps: what the paper's own figure shows of some of them.
+    """
 
     name: str
     contenders: tuple[Contender, ...]
     bound: Callable[[Level, int], Mapping[str, float]] | None = None
+    steps: Steps | None = None
 
     @property
     def paper(self) -> str | None:

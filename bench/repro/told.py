@@ -11,6 +11,7 @@ from bench.repro.verdict import targets
 
 HEADINGS = ("system", "role", "violations %", "late %", "lost %", "unavoidable %", "cost", "cores", "used", "accuracy", "over all", "goodput/s",
             "p50 ms", "p95 ms", "p99 ms", "actions", "decision ms")
+STEP_HEADINGS = ("system", "of each step", "published", "reproduced", "apart", "steps")
 
 
 def figures(study: Study, found: Found) -> dict:
@@ -36,6 +37,8 @@ def _case(study: Study, rows: Rows) -> dict:
         told[name] = {metric: _number(one.mean) for metric, one in spreads.items()}
         told[name]["interval"] = {metric: one.half for metric, one in spreads.items() if metric in (*study.metrics, "p99_s")}
         told[name]["seeds"] = len(by_seed)
+        if rows.case.steps is not None and name in rows.series:
+            told[name]["steps"] = rows.case.steps.apart(name, rows.series[name])
         if name not in (rows.case.paper, BOUND) and rows.case.paper is not None:
             told[name]["against_paper"] = {}
             for metric in study.metrics:
@@ -70,3 +73,11 @@ def _row(rows: Rows, name: str, role: str) -> list[object]:
 
 def _number(value: float) -> float | None:
     return value if isfinite(value) else None
+
+
+def step_rows(rows: Rows) -> list[list[object]]:
+    """One row for each contender and panel that the paper's figure shows, under STEP_HEADINGS."""
+    if rows.case.steps is None:
+        return []
+    return [[name, panel, f"{one['published']:.2f}", f"{one['reproduced']:.2f}", f"{one['apart']:.2f}", str(one["steps"])]
+            for name, series in rows.series.items() for panel, one in rows.case.steps.apart(name, series).items()]
