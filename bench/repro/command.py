@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from bench.report import environment, progress, table
 from bench.repro import document, figures, runs
 from bench.repro.study import Study
-from bench.repro.told import HEADINGS, table_rows
+from bench.repro.told import HEADINGS, STEP_HEADINGS, step_rows, table_rows
 from bench.repro.told import figures as told
 from bench.repro.verdict import targets, word
 from jobs.embedded.paths import ROOT
@@ -21,6 +21,9 @@ STUDIES = {
     "themis": "sizes and replicas on the Twitter window: Themis, horizontal only, vertical only, InferLine-like",
     "sponge": "deadlines that a 4G network eats into: Sponge, FA2 as it compares with it, static sizes, Sponge without its parts",
     "fa2": "resources at an equal share of violations: FA2, HPA, a static allocation for the peak, InferLine-like",
+    "proteus": "variants on a fixed cluster of cores and GPUs: Proteus, Clipper, INFaaS-like, Sommelier-like; its gap, loads and batch rules",
+    "ipa": "accuracy against cores over a pipeline: IPA, FA2-low, FA2-high, RIM on four windows; preferences, predictors",
+    "infadapter": "sets of variants against cores: InfAdapter, MS+, VPA with one variant; its weight of the cores",
     "ablate": "ours without each of its parts, on windows that no paper used",
 }
 SEEDS, FEW = 10, 3
@@ -67,6 +70,8 @@ def _run(study: Study, seeds: int, seed: int, processes: int, date: str | None) 
     print(f"{study.title}\npublished: {'; '.join(f'{name}: {value}' for name, value in study.published.items())}")
     for rows in found.headline.values():
         print(f"\n{rows.case.name}, {rows.level.name}, {seeds} seeds\n{table(list(HEADINGS), table_rows(rows))}")
+        if steps := step_rows(rows):
+            print(table(list(STEP_HEADINGS), steps))
         for name, one in targets(rows, study.metrics).items():
             print(f"{name}: {one['target']}: {word(one)}")
     for title, several in (("other levels", found.levels), ("curves", found.curves)):
