@@ -99,6 +99,7 @@ class ControlLoop:
         await asyncio.gather(*(self._adopt(name) for name in self.windows if name not in self.running))
         decision = decide(self.pipeline, Observed(self.windows, self.running, self._history), self.settings, now_s)
         self._history = decision.history
+        self.metrics.feasible(_feasible(decision))
         outcomes = {stage.stage: await self._act(stage, now_s) for stage in decision.stages}
         for stage in decision.stages:
             self.metrics.decision(stage.stage, stage.action.value)
@@ -148,6 +149,12 @@ class ControlLoop:
             "mode": self.mode.value, "settings": asdict(self.settings), "reason": decision.reason,
             "stages": {stage.stage: _described(stage, outcomes[stage.stage]) for stage in decision.stages},
         }
+
+
+def _feasible(decision: Decision) -> bool | None:
+    """Whether every stage that is known has what its load asks for; None while none is."""
+    known = [stage for stage in decision.stages if stage.action is not Action.HOLD]
+    return all(stage.action is not Action.SHORT for stage in known) if known else None
 
 
 def _described(stage: StageDecision, outcome: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from autoscaler.control.hindsight import Outcome
+
 STAGE = ("pipeline", "stage")
 
 
@@ -36,6 +38,14 @@ class SidecarMetrics:
             "sluice_autoscaler_changes_undone", "Changes that did not come about or did not help, and were taken back.", STAGE, registry=self.registry)
         self._stall = Gauge(
             "sluice_autoscaler_rescale_stall_seconds", "How long the job stood still for the last rescale.", ("pipeline",), registry=self.registry)
+        self._feasible = Gauge(
+            "sluice_autoscaler_plan_feasible", "1 when the last decision found a plan for all that is asked, 0 when it gives something up.",
+            ("pipeline",), registry=self.registry)
+        self._forecasts = Counter(
+            "sluice_autoscaler_forecasts", "Forecasts whose time is over, by what came: more than they said (under), as much, far less (over).",
+            ("pipeline", "outcome"), registry=self.registry)
+        self._offsets_age = Gauge(
+            "sluice_autoscaler_offsets_age_seconds", "Age of the newest end offsets of the source.", ("pipeline",), registry=self.registry)
         build = Gauge("sluice_build_info", "1, with the version that runs.", ("component", "version"), registry=self.registry)
         build.labels("autoscaler", _version()).set(1)
 
@@ -48,6 +58,11 @@ class SidecarMetrics:
         self._failures.labels(self._pipeline, stage)
         started_s = time.time()
         self._age.labels(self._pipeline, stage).set_function(lambda: max(0.0, time.time() - (newest_s() or started_s)))
+
+    def watch_source(self, newest_s: Callable[[], float | None]) -> None:
+        """newest_s: Unix time at which the end offsets of the source were read last."""
+        started_s = time.time()
+        self._offsets_age.labels(self._pipeline).set_function(lambda: max(0.0, time.time() - (newest_s() or started_s)))
 
     def record(self, outcome: str, count: int = 1) -> None:
         self._records.labels(outcome).inc(count)
@@ -67,6 +82,16 @@ class SidecarMetrics:
 
     def undone(self, stage: str) -> None:
         self._undone.labels(self._pipeline, stage).inc()
+
+    def feasible(self, found: bool | None) -> None:
+        """None: it is not known, and nothing is shown."""
+        if found is None:
+            self._feasible.remove(self._pipeline)
+        else:
+            self._feasible.labels(self._pipeline).set(found)
+
+    def forecast(self, outcome: Outcome) -> None:
+        self._forecasts.labels(self._pipeline, outcome.value).inc()
 
     def stalled(self, seconds: float) -> None:
         self._stall.labels(self._pipeline).set(seconds)

@@ -17,6 +17,7 @@ from autoscaler.actuator import ActuationError
 from autoscaler.control.arrivals import Arrivals
 from autoscaler.control.decider import Decided, Decider
 from autoscaler.control.effects import Change, Effects, grows, pressure
+from autoscaler.control.hindsight import Hindsight
 from autoscaler.control.lanes import Order, loose_ms, order, pools, standing
 from autoscaler.control.observation import Observation, state, summary
 from autoscaler.control.records import VERSION, Circumstances, StageOutcome, WrongDecision, is_decision, parse, record, recorded
@@ -101,8 +102,10 @@ class PolicyLoop:
         self.mode = mode or (Mode.ACT if plant.pipeline.autoscaler.enabled else Mode.ADVICE)
         self.intake = Intake(plant.pipeline, metrics, WINDOW_S)
         self.arrivals = Arrivals()
+        metrics.watch_source(lambda: self.arrivals.newest_s)
         self.decider = Decider(plant.policy, plant.forecaster)
         self.effects = Effects(_patience_s(plant.policy))
+        self._hindsight = Hindsight()
         self._plant, self._clock = plant, clock
         self._running = _Running()
         self._rescales = Rescales(plant.job, plant.pipeline.source.partitions, metrics, self.decider.stalled, self._note)
@@ -193,9 +196,13 @@ class PolicyLoop:
         if stale is not None:
             return await self._fall_back(stale, now_s)
         self._held = None
-        decided = self.decider.decide(state(self.pipeline, self._plant.problem, seen), self.arrivals.whole_seconds(now_s))
+        seconds = self.arrivals.whole_seconds(now_s)
+        decided = self.decider.decide(state(self.pipeline, self._plant.problem, seen), seconds)
         took_ms = (self._clock() - began) * 1000
         self.metrics.took(took_ms / 1000)
+        self.metrics.feasible(decided.decision.feasible)
+        for outcome in self._hindsight.look(now_s, seconds, decided.forecast):
+            self.metrics.forecast(outcome)
         self._remember_safe(decided)
         outcomes = await self._carry_out(decided)
         return self._record(decided, outcomes, took_ms)
@@ -222,6 +229,7 @@ class PolicyLoop:
     async def _fall_back(self, stale: str, now_s: float) -> dict[str, Any] | None:
         """Holds, or brings back the last plan that was seen to keep the SLO; says so when it begins, and now and then."""
         outcomes: dict[str, StageOutcome] = {}
+        self.metrics.feasible(None)
         fallback = self.pipeline.autoscaler.fallback
         if fallback is Fallback.LAST_SAFE and self._safe and self._may_act(now_s) and self._held is None:
             for stage in self._ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +30,10 @@ class StageMetrics(Collector):
         build = GaugeMetricFamily("sluice_build_info", "1, with the version that runs", labels=["component", "version"])
         build.add_metric(["operator", _version()], 1)
         yield build
+        slo = GaugeMetricFamily("sluice_pipeline_slo_ratio", "Share of the events that are to be in time; job_name: of the job, as Flink's metrics spell it",
+                                labels=["pipeline", "job_name"])
+        slo.add_metric([self._serving.pipeline.name, job_name(self._serving.pipeline.name)], self._serving.pipeline.slo_share)
+        yield slo
         yield from self._counters()
         yield from self._versions()
         yield from self._gauges()
@@ -120,6 +125,11 @@ class StageMetrics(Collector):
 
     def _labels(self, hosted: HostedStage) -> list[str]:
         return [self._serving.pipeline.name, hosted.spec.name]
+
+
+def job_name(pipeline: str) -> str:
+    """Of the pipeline's job, with the characters that Flink leaves in a label."""
+    return re.sub(r"[^a-zA-Z0-9:_]", "_", f"sluice-{pipeline}")
 
 
 def _outcomes(tally: Tally) -> dict[str, int]:

@@ -99,12 +99,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """targets: by stage; a stage it does not name stays as it is. plan: where a solver was asked. reason: one line for people."""
+    """targets: by stage; a stage it does not name stays as it is. plan: where a solver was asked. reason: one line for people. feasible: whether all
+    that is asked can be had; None = the policy does not say."""
 
     targets: Mapping[str, Target]
     memory: object
     reason: str
     plan: Plan | None = None
+    feasible: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

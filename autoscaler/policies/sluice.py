@@ -115,7 +115,7 @@ class Sluice:
         needs = (*recent, (state.now_s, need.rate, need.budget_ms))
         held = replace(need, rate=max(past[1] for past in needs), budget_ms=min(past[2] for past in needs))
         goal = stand(_at(problem, held), memory.goal) if memory.goal is not None else None
-        chosen, reason = (goal.plan, "on the way") if goal is not None and goal.holds else _chosen(problem, running, need, held)
+        chosen, reason, feasible = (goal.plan, "on the way", True) if goal is not None and goal.holds else _chosen(problem, running, need, held)
         wanted = {stage.name: stage.shares for stage in chosen.stages}
         ready = {name: sum(pool.ready for pool in stage.pools) for name, stage in state.stages.items()}
         crossing = Crossing(_at(problem, need, need.now), running, wanted, ready, self.times.variants_bridge)
@@ -129,7 +129,7 @@ class Sluice:
             if not _runs(shares[stage.name], state.stages[stage.name].pools) or parallelism is not None:
                 targets[stage.name] = Target(shares[stage.name], parallelism)
         asked = f"{need.rate:.0f} events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
-        return Decision(targets, Memory(needs, wanted if bridging else None), f"{asked}: {reason}", chosen)
+        return Decision(targets, Memory(needs, wanted if bridging else None), f"{asked}: {reason}", chosen, feasible)
 
     def _known(self, running: Mapping[str, tuple[Share, ...]]) -> Problem:
         """The problem as the policy may see and change it."""
@@ -178,20 +178,20 @@ def merged(pools: tuple[Pool, ...]) -> tuple[Share, ...]:
     return tuple(found.values()) if same(whole, 1.0) or not whole else tuple(replace(share, share=share.share / whole) for share in found.values())
 
 
-def _chosen(problem: Problem, running: Mapping[str, tuple[Share, ...]], need: Need, held: Need) -> tuple[Plan, str]:
-    """Steps 1 to 4 and keep."""
+def _chosen(problem: Problem, running: Mapping[str, tuple[Share, ...]], need: Need, held: Need) -> tuple[Plan, str, bool]:
+    """Steps 1 to 4 and keep; whether it is all that is asked."""
     here = _at(problem, need)
     best = attempt(here)
     if isinstance(best, Plan) and _in_place(best, running):
-        return _kept_or(best, here, running, "in place")
+        return *_kept_or(best, here, running, "in place"), True
     if held.rate > need.rate or held.budget_ms < need.budget_ms:
         there = _at(problem, held)
         safe = attempt(there)
         if isinstance(safe, Plan):
-            return _kept_or(safe, there, running, "for the last seconds' need" if _in_place(safe, running) else "new plan")
+            return *_kept_or(safe, there, running, "for the last seconds' need" if _in_place(safe, running) else "new plan"), True
     if not isinstance(best, Plan):
-        return shed(here, running)
-    return _kept_or(best, here, running, "new plan")
+        return *shed(here, running), False
+    return *_kept_or(best, here, running, "new plan"), True
 
 
 def _kept_or(best: Plan, problem: Problem, running: Mapping[str, tuple[Share, ...]], reason: str) -> tuple[Plan, str]:
