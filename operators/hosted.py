@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Any
 from autoscaler.graph import pipeline as graph
 from operators import wire
 from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
+from operators.known_states import KnownStates, Served
 from operators.labels import Labels
-from operators.lanes import Lanes, LaneSetting
+from operators.lanes import Lane, Lanes, LaneSetting
 from operators.operator import Variant
 from operators.processors import Processors
 from operators.replicas import Replicas
 from operators.requests import Control, Request
+from operators.state_format import StateFormat
 from operators.telemetry import StageTelemetry
 from operators.twins import Twins
 from operators.warmth import Warmth
@@ -37,6 +39,7 @@ GATHER_MAX = 512
 CONTROL_S = 0.001
 WINDOW_ROWS = 8192
 CALM = 0.5  # share of the limits below which proxies have their whole window
+TTLS_KEPT = 2.0  # Flink removes a key's state after at most so many times to live, by the events' clock
 
 
 class HostedStage:
@@ -67,6 +70,8 @@ class HostedStage:
         """Those that are over, by how they ended."""
         self.copies: Counter[str] = Counter()
         """Rows that a shadow answered, of updates that are over: agreed, differed."""
+        self.states = KnownStates(TTLS_KEPT * spec.state.ttl_ms * 1e-3) if spec.state is not None else None
+        """Versions of the keys' states, of a stage that has such."""
         self._warmth = Warmth()
         self._warming: dict[int, tuple[Mapping[str, Any], deque[tuple[int, bytes]]]] = {}
         self._repository = repository
@@ -85,6 +90,7 @@ class HostedStage:
         self.held_bytes += request.size
         self.telemetry.arrived(request.table.count)
         now = self._loop.time()
+        self._moved(0, now)
         twin = self.twins.of(request) if self.twins is not None else None
         self._apply(self.stage.arrive(request, request.deadlines, now, request.keep), now)
         if twin is not None:
@@ -137,10 +143,11 @@ class HostedStage:
     def _control_now(self, now: float) -> Control:
         setting, rate, filled = self.stage.setting, self.stage.rate_at(now), self._crowded
         batch = min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
+        window = setting.window + ceil(self.stage.aside / self.telemetry.proxies)  # rows set aside must not keep those that can be in time from coming
         if filled <= CALM:
-            return Control(setting.window, batch, 0)
+            return Control(window, batch, 0)
         left = max(0.0, (1 - filled) / (1 - CALM))
-        return Control(max(setting.batch, int(setting.window * left)), batch, int(100 * (1 - left)))
+        return Control(max(setting.batch, int(window * left)), batch, int(100 * (1 - left)))
 
     @property
     def _crowded(self) -> float:
@@ -182,6 +189,8 @@ class HostedStage:
         if bool(facts["stateful"]) != (self.spec.state is not None):
             says, has = ("keeps state", "no state") if facts["stateful"] else ("keeps no state", "a state")
             self.problem = f"{self.operator} {says}, but the pipeline file gives its stage {has}; make them agree"
+        if self.states is not None and not self._may_serve(number, facts):
+            return
         batches = [] if facts.get("warm") else self._batches(self.stage.lane_of(number).stage.setting, facts)
         self._warming[number] = facts, deque(batches)
         self._warm(number)
@@ -215,6 +224,8 @@ class HostedStage:
             self._warm(number)
             return
         now = self._loop.time()
+        if self.states is not None:
+            self._states_met(number, answer, now)
         result = Result(answer.compute_us * 1e-6, answer.failed, dict(answer.reasons or {}), answer)
         self._apply(self.stage.replica_done(number, result, now), now)
 
@@ -234,6 +245,50 @@ class HostedStage:
         now = self._loop.time()
         self._apply(self.stage.replica_died(number, now, cause, detail), now)
         self.changed.set()
+
+    # states of keys
+
+    def states_objection(self, new: Served, beside: Collection[Served]) -> str | None:
+        """Why this version may not take the rows of a stage with state, as far as it is known; beside: those that would at the same time."""
+        if self.states is None:
+            return None
+        serving = {lane.served for lane in self._answering} - {new}
+        return self.states.objection(new, serving, sorted(beside), self._loop.time())
+
+    def states_refusal(self, settings: Sequence[LaneSetting]) -> str | None:
+        """Why these lanes may not serve the stage together, likewise."""
+        variants = [lane.setting.variant for lane in settings if not lane.shadow]
+        wanted = {(variant.name, variant.version) for variant in variants}
+        serve = {lane.served for lane in self._answering if lane.proven and not lane.leaving}
+        beside = wanted | serve if len(wanted) > 1 else set()
+        found = (self.states_objection(one, beside - {one}) for one in sorted(wanted - serve))
+        return next((objection for objection in found if objection is not None), None)
+
+    @property
+    def _answering(self) -> list[Lane]:
+        return [lane for lane in self.stage.lanes if lane.stage.ready and not lane.shadow]
+
+    def _may_serve(self, number: int, facts: Mapping[str, Any]) -> bool:
+        """Refuses a replica that would not read the keys' states, or whose states those beside it would not read."""
+        assert self.states is not None
+        lane = self.stage.lane_of(number)
+        served = lane.variant.name, facts["version"]
+        if facts["state"] is not None:
+            self.states.formats[served] = StateFormat.of(facts["state"])
+        others = [] if lane.shadow else [one for one in self.stage.lanes if one is not lane and not one.shadow]
+        beside = [one.served for one in others] if any(not one.leaving for one in others) else []
+        objection = None if lane.proven else self.states_objection(served, beside)
+        if objection is not None:
+            self._loading.add(number)
+            self.replicas.refuse(number, objection)
+        return objection is None
+
+    def _states_met(self, number: int, answer: AnswerFrame, now: float) -> None:
+        assert self.states is not None
+        lane = self.stage.lane_of(number)
+        self.states.met(answer.states, now)
+        if not lane.shadow:
+            self.states.answered(lane.served, now)
 
     # what the state machine asks for
 
@@ -290,9 +345,14 @@ class HostedStage:
         if answer.result is not None and not answer.reasons and self._warmth.wants(now):
             self._warmth.take(request.encoded(answer.run), len(answer.run), now)
         self._let_go(request, len(answer.run))
+        self._moved(len(answer.run), now)
         request.owner.answered(request, answer)
         if request.twin is not None:
             request.twin.answered(request, answer)
+
+    def _moved(self, answered: int, now: float) -> None:
+        if self.telemetry.scatter.moved(self.held_rows, answered, now):
+            self.telemetry.scatter.end(self.stage.aside, self.stage.ready)
 
     def _let_go(self, request: Request, rows: int) -> None:
         request.left -= rows

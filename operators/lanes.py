@@ -68,6 +68,11 @@ class Lane:
     def variant(self) -> Variant:
         return self.stage.setting.variant
 
+    @property
+    def served(self) -> tuple[str, str]:
+        """Variant and version."""
+        return self.variant.name, self.variant.version
+
 
 class Lanes:
     """asks: what a request's rows ask for. share: of a row's time that the stage may use. linger_s: 0 where no other stage has this model."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class Operator:
     def makes_children(self) -> bool:
         """Whether an event may get any number of answers, each an event of its own."""
         return self.fans_out
+
+    def state_facts(self) -> dict[str, Any] | None:
+        """Of one with state: which versions of it it writes and reads."""
+        return None
+
+    def others_met(self) -> Sequence[int]:
+        """Of one with state: versions other than its own whose states came since it was last asked."""
+        return ()
 
     def resize(self, cores: int) -> None:
         """Called between batches when the number of cores changes."""

@@ -100,6 +100,7 @@ def die_with_parent(parent: int) -> None:
 def _loaded(peer: socket.socket, frame: Frame) -> Operator:
     try:
         operator = load(frame.json())
+        state = operator.state_facts()
     except Exception as error:
         text = str(error)
         if not isinstance(error, LoadError | repository.RepositoryError | gpu.DeviceError):
@@ -112,6 +113,7 @@ def _loaded(peer: socket.socket, frame: Frame) -> Operator:
         "fans_out": operator.makes_children(),
         "model": operator.model,
         "stateful": operator.stateful,
+        "state": state,
         "row_bytes": operator.row_bytes,
     }
     _send(peer, wire.pack_json(Kind.READY, facts))
@@ -201,7 +203,7 @@ def answer(operator: Operator, frame: Frame, end: Callable[[], None] = lambda: N
     answers = infer(operator, rows)
     end()
     compute_us = (perf_counter_ns() - began) // 1000
-    return wire.pack_answer(frame.rows, encoded(answers, counts, compute_us, operator.fans_out))
+    return wire.pack_answer(frame.rows, encoded(answers, counts, compute_us, operator.fans_out, operator.others_met()))
 
 
 def infer(operator: Operator, rows: Sequence[bytes]) -> Answers:
@@ -228,7 +230,7 @@ def checked(operator: Operator, answers: Answers, count: int) -> Answers:
     return answers
 
 
-def encoded(answers: Answers, counts: list[int], compute_us: int, fans_out: bool) -> AnswerFrame:
+def encoded(answers: Answers, counts: list[int], compute_us: int, fans_out: bool, states: Sequence[int] = ()) -> AnswerFrame:
     errors = {at: row for at, row in enumerate(answers) if type(row) is RowError} if RowError in set(map(type, answers)) else {}
     failed = children = None
     if errors:
@@ -247,7 +249,7 @@ def encoded(answers: Answers, counts: list[int], compute_us: int, fans_out: bool
         payloads.append(bytes_rows.encode(part))
     reasons = {at: f"{error.reason}: {error.detail}" for at, error in errors.items()}
     payload = payloads[0] if len(payloads) == 1 else b"".join(payloads)
-    return AnswerFrame(compute_us, list(map(len, payloads)), memoryview(payload), failed, children, reasons)
+    return AnswerFrame(compute_us, list(map(len, payloads)), memoryview(payload), failed, children, reasons, states)
 
 
 def _send(peer: socket.socket, buffers: list[wire.Buffer]) -> None:

@@ -117,6 +117,13 @@ class Replicas:
             process.cause = Cause.HUNG
             process.kill()
 
+    def refuse(self, number: int, reason: str) -> None:
+        """One that has loaded but may not serve; its death is reported as that of one that cannot be loaded."""
+        process = self._processes.get(number)
+        if process is not None:
+            process.cause, process.broken = Cause.CRASH, reason
+            process.kill()
+
     def keep_spares(self, count: int, wish: Mapping[str, Any], batches: Batches) -> None:
         """How many replicas to have ready beside those that serve, of what, and what to warm them with. Called when one serves already."""
         replica_bytes = max((process.memory_bytes() for process in self._processes.values() if process.facts is not None), default=0)

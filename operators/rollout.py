@@ -11,6 +11,8 @@
 Shadow and canary each last until `for_s` seconds and `for_rows` rows have passed and the least sample is there to judge by
 (operators/evidence.py), however long that takes. Rolled back is a version that cannot be loaded, whose replicas die of their own
 doing DEATHS_MAX times oftener than the old one's, or against which there is evidence. Without shadow and canary nothing is judged.
+Of a stage with state, a version that does not read the keys' states never takes rows, and one whose states the old version does not
+read takes over for good: promoting is not rolled back.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ class Observation:
     loaded    all replicas of the new version are ready
     settled   nothing but what is wanted is left: the old version has stopped
     problem   why the new version could not be loaded
+    states    why it may not take the rows, for the states of keys that they bring
+    final     the old version does not read what the new one has kept of keys, and so cannot take their rows back
     deaths    of the new version's replicas less the old one's, of their own doing
     copies    what the new version did with copies; agreed: of those compared
     """
@@ -68,6 +72,8 @@ class Observation:
     loaded: bool = False
     settled: bool = False
     problem: str | None = None
+    states: str | None = None
+    final: bool = False
     deaths: int = 0
     new: Served = Served()
     old: Served = Served()
@@ -111,7 +117,7 @@ class Rollout:
         self.plan = plan
         self.phase = Phase.LOADING
         self.reason = ""
-        """Why it was rolled back."""
+        """Why it was rolled back; or what is wrong with a version that had taken over for good by then."""
         self._bin_ratio = bin_ratio
         self._since = 0.0
         self._base = Observation()
@@ -126,6 +132,9 @@ class Rollout:
 
     def observe(self, seen: Observation, now: float) -> list[Step]:
         objection = None if self.ended else self._objection(seen)
+        if objection is not None and self.is_final(seen):
+            self.reason = objection
+            return self._enter(Phase.DONE, seen, now)
         if objection is not None:
             return self.abort(objection)
         match self.phase:
@@ -145,6 +154,10 @@ class Rollout:
             return []
         self.phase, self.reason = Phase.ROLLED_BACK, reason
         return [Return()]
+
+    def is_final(self, seen: Observation) -> bool:
+        """Whether it can no longer be rolled back, only end."""
+        return seen.final and self.phase is Phase.PROMOTING
 
     def left(self, seen: Observation, now: float) -> tuple[float, int]:
         """Seconds and rows that the phase still lasts at least; 0 where it is no shadow and no canary."""
@@ -175,6 +188,8 @@ class Rollout:
         return seen.copies.since(self._base.copies)
 
     def _objection(self, seen: Observation) -> str | None:
+        if seen.states is not None:
+            return seen.states
         if seen.problem is not None:
             return f"it cannot be loaded: {seen.problem}"
         if seen.deaths >= DEATHS_MAX:

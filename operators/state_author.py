@@ -6,6 +6,11 @@
 
 The state begins as None where its type has None, else as its type called without arguments. An event whose call raises fails alone: what it may
 have done to the state is undone by applying the events before it again, so calls must depend on nothing but state and event.
+
+One that keeps something else than its predecessor says so, and how it reads what that one kept; the annotation says what that was:
+
+    @state_version(2, {1: from_pages})                               def from_pages(pages: list[str]) -> Seen: ...
+    def history(seen: Seen, visit: Visit) -> tuple[Seen, int]: ...   a class has the attributes state_version and older_states instead
 """
 
 from __future__ import annotations
@@ -14,13 +19,15 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from operators.author import DETAIL_MAX, AuthorError, options_of, values_of
 from operators.codec import BadInput, Read, TypeNotKnown, Write, reader, writer
 from operators.operator import RowError, Variant
-from operators.stateful import StatefulOperator
+from operators.stateful import ReadOlder, StatefulOperator, StateNotRead
 from operators.turns import Answer, Applied, Turns
+
+Named = TypeVar("Named", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,16 @@ class StateSignature:
     def initial(self) -> Any:
         """The state of a key that has none; TypeError where its type cannot be called without arguments."""
         return None if NoneType in (self.state, *get_args(self.state)) else self.state()
+
+
+def state_version(version: int, older: Mapping[int, Callable[[Any], Any]] | None = None) -> Callable[[Named], Named]:
+    """Of what a function keeps, from 1 on; and, by version, what makes its state of an older one: a function with a typed parameter."""
+
+    def said(authored: Named) -> Named:
+        vars(authored).update(state_version=version, older_states=dict(older or {}))
+        return authored
+
+    return said
 
 
 def signature(authored: Any) -> StateSignature:
@@ -80,6 +97,9 @@ def as_stateful(authored: Any) -> type[StatefulOperator]:
                 self._call = authored(**options)
             else:
                 self._call = (lambda state, value: authored(state, value, **options)) if options else authored
+            versioned = self._call if isinstance(authored, type) else authored
+            self.state_version = getattr(versioned, "state_version", 1)
+            self.older_states = {version: codec.older(version, read) for version, read in getattr(versioned, "older_states", {}).items()}
 
         def apply(self, turns: Turns) -> Applied:
             states: list[bytes] = []
@@ -132,6 +152,26 @@ class _Codec:
                 state = after
                 applied.append(event)
         return self._written(state), answers
+
+    def older(self, version: int, function: Callable[[Any], Any]) -> ReadOlder:
+        """What reads states of an older version; AuthorError where the function does not say what they were."""
+        name = getattr(function, "__name__", repr(function))
+        taken, hints = values_of(function), get_type_hints(function, include_extras=True)
+        if len(taken) != 1 or taken[0].name not in hints:
+            raise AuthorError(f"{name}: what reads states of version {version} says of which type they were, as in `def {name}(state: int) -> Seen`")
+        try:
+            read = reader(hints[taken[0].name])
+        except TypeNotKnown as error:
+            raise AuthorError(f"{name}: {error}") from error
+
+        def older_read(state: bytes) -> bytes:
+            try:
+                kept = read(state)
+            except BadInput as error:
+                raise StateNotRead(f"the state of its key is said to be of version {version}, but {error}") from error
+            return self._written(function(kept))
+
+        return older_read
 
     def _again(self, call: Call, before: bytes, events: Sequence[bytes]) -> Any:
         state = self._state(before)

@@ -10,6 +10,7 @@ from operators.codec import reader, writer
 from operators.operator import RowError, Variant
 from operators.replica import infer
 from operators.state_author import signature
+from operators.state_format import unmarked
 from operators.stateful import StatefulOperator
 from operators.turns import Answer, decode_answer, encode_turn
 
@@ -30,7 +31,7 @@ def follow(authored: Any, events: Sequence[Any], **options: Any) -> tuple[Any, l
     for size in {1, 2, 3} - {len(rows)}:
         cut = _turns(operator, rows, size)
         assert cut == together, f"cut into turns of {size}, the events come to {cut!r}, in one turn to {together!r}"
-    state, answers = together
+    (_, state), answers = unmarked(together[0]), together[1]
     if said is None:
         return state, answers
     read, read_state = reader(said.gives), reader(said.state)

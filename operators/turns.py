@@ -74,7 +74,7 @@ class Turns:
         """The head of every event as this structure, shape (N,); TurnError where an event is shorter."""
         if len(self.event_bytes) and int(self.event_bytes.min()) < dtype.itemsize:
             raise TurnError(f"an event has {int(self.event_bytes.min())} bytes; at least {dtype.itemsize} are wanted")
-        return _gather(self.blob, self.event_at, dtype)
+        return gathered(self.blob, self.event_at, dtype)
 
     def state_table(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(the states as this structure, zeros where nothing is kept; whether something is), shape (K,). TurnError for a state of another size."""
@@ -83,7 +83,7 @@ class Turns:
         if wrong.any():
             raise TurnError(f"a state has {self.state_bytes[wrong][0]} bytes; it should have {dtype.itemsize}")
         table = np.zeros(len(kept), dtype)
-        table[kept] = _gather(self.blob, self.state_at[kept], dtype)
+        table[kept] = gathered(self.blob, self.state_at[kept], dtype)
         return table, kept
 
 
@@ -133,7 +133,7 @@ def _turns(blob: bytes, starts: NDArray[np.int64], counts: NDArray[np.int64], st
 
 def encode_applied(turns: Turns, applied: Applied) -> list[bytes]:
     """The answer to each turn; TurnError where there are not as many states or answers as keys and events."""
-    states = _rows(applied.states)
+    states = state_rows(applied.states)
     if len(states) != len(turns) or len(applied.answers) != len(turns.event_at):
         raise TurnError(f"{len(states)} states and {len(applied.answers)} answers for {len(turns)} keys with {len(turns.event_at)} events")
     places = zip(states, turns.first.tolist(), turns.counts.tolist(), strict=True)
@@ -197,7 +197,8 @@ def _head(events: int, state_bytes: int, element_bytes: int) -> bytes:
     return head + np.ones(events, "<i4").tobytes() + np.full(events, element_bytes, "<u4").tobytes()
 
 
-def _rows(states: Sequence[bytes] | NDArray[Any]) -> Sequence[bytes]:
+def state_rows(states: Sequence[bytes] | NDArray[Any]) -> Sequence[bytes]:
+    """One by one."""
     if not isinstance(states, np.ndarray):
         return states
     size, blob = states.dtype.itemsize, states.tobytes()
@@ -209,10 +210,10 @@ def _cut(blob: bytes, at: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[b
 
 
 def _numbers(blob: bytes, at: NDArray[np.int64]) -> NDArray[np.int64]:
-    return _gather(blob, at, np.dtype("<u4")).astype(np.int64)
+    return gathered(blob, at, np.dtype("<u4")).astype(np.int64)
 
 
-def _gather(blob: bytes, at: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+def gathered(blob: bytes, at: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The structure that begins at each place."""
     if not len(at):
         return np.empty(0, dtype)

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from operators.actions import Answer, Status
+from operators.operator import RowError
 from operators.protocol.rows import decode
 from operators.requests import Request, results
+from operators.turns import TurnError, decode_answer
 
 COPY_ROWS_MAX = 64  # of one request
 HELD_MAX = 64  # requests of which copies are on their way; beyond, nothing is copied
@@ -97,3 +99,16 @@ def meaning(fields: Mapping[str, str]) -> Said:
             return answer
 
     return said
+
+
+def of_turns(said: Said) -> Said:
+    """Of answers to turns: what is said of each event. The states may differ, which are the operator's own business."""
+
+    def of_events(answer: bytes) -> object:
+        try:
+            _, answers = decode_answer(answer, fans_out=True)
+        except TurnError:
+            return answer
+        return [events if isinstance(events, RowError) else [*map(said, events)] for events in answers]
+
+    return of_events

@@ -21,7 +21,7 @@ from operators.refusal import Fault, Refused
 from operators.rollout import Load, Observation, Phase, Promote, Return, Rollout, RolloutPlan, Step, ToCanary, ToShadow
 from operators.serving import Serving, SettingError, initial_replicas
 from operators.telemetry import RATIO, Ledger
-from operators.twins import Twins, meaning
+from operators.twins import Twins, meaning, of_turns
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,9 @@ PLAN = ("canary", "shadow", "for_s", "for_rows", "agreement")
 class Part:
     """An update at one stage: its lanes, and what is seen there."""
 
-    def __init__(self, hosted: HostedStage, new: Variant) -> None:
+    def __init__(self, hosted: HostedStage, new: Variant, plan: RolloutPlan) -> None:
         self.hosted, self.new = hosted, new
+        self._has_canary = plan.canary > 0
         self.before = _replaced(hosted, new)
         """The lane whose rows the new version is to take."""
         self.old = self.before.setting.variant
@@ -50,7 +51,8 @@ class Part:
             case Load():
                 self._lanes(old=1.0, new=0.0, shadow=True)
             case ToShadow(share):
-                self.twins = self.hosted.twins = Twins(share, meaning(self.hosted.spec.output.fields))
+                said = meaning(self.hosted.spec.output.fields)
+                self.twins = self.hosted.twins = Twins(share, said if self.hosted.states is None else of_turns(said))
             case ToCanary(share):
                 self._lanes(old=1 - share, new=share)
             case Promote():
@@ -65,6 +67,8 @@ class Part:
             loaded=lane is not None and lane.proven and lane.stage.ready > 0,
             settled=stage.settled,
             problem=hosted.failed.get(_key(self.new)),
+            states=hosted.states_objection(_key(self.new), _beside(hosted, self.old, self.new, self._has_canary)),
+            final=hosted.states is not None and hosted.states.no_way_back(_key(self.old), _key(self.new)),
             deaths=died[0] - self._deaths[0] - (died[1] - self._deaths[1]),
             new=self._served(self.new).since(self._base[0]),
             old=self._served(self.old).since(self._base[1]),
@@ -142,7 +146,7 @@ class Update:
         """For people and programs: phase, versions, what was seen."""
         rollout, seen = self.rollout, self.seen()
         left_s, left_rows = rollout.left(seen, self._loop.time())
-        text = f"{self.old.name}:{self.old.version} -> {self.new.name}:{self.new.version} {rollout.phase}" + (f": {rollout.reason}" if rollout.reason else "")
+        text = f"{_named(self.old)} -> {_named(self.new)} {rollout.phase}" + (f": {rollout.reason}" if rollout.reason else "")
         if left_s or left_rows:
             text += f", {left_s:.0f} s and {left_rows} rows to go"
         return {
@@ -195,7 +199,12 @@ class Updates:
         stages = self._together(hosted, new)
         for one in stages:
             self._free(one)
-        update = Update([Part(one, self._serving.stored_version(one.spec.name, new.name, new.version)) for one in stages], plan)
+        parts = [(one, self._serving.stored_version(one.spec.name, new.name, new.version)) for one in stages]
+        for one, variant in parts:
+            objection = one.states_objection(_key(variant), _beside(one, _replaced(one, variant).setting.variant, variant, plan.canary > 0))
+            if objection is not None:  # known from when it was loaded before
+                raise Refused(Fault.INVALID, f"stage {one.spec.name}: {objection}")
+        update = Update([Part(one, variant, plan) for one, variant in parts], plan)
         self.last |= {one.spec.name: update for one in stages}
         task = asyncio.ensure_future(self._run(update))
         self._tasks.add(task)
@@ -215,6 +224,9 @@ class Updates:
         name = hosted.spec.name
         update = self.last.get(name)
         if update is not None and not update.rollout.ended:
+            if update.rollout.is_final(update.seen()):
+                text = f"stage {name}: {_named(update.old)} does not read the states of keys that {_named(update.new)} has written by now"
+                raise Refused(Fault.INVALID, f"{text}; bring a version that does (docs/state.md)")
             update.abort("asked for")
             await update.ended.wait()
             return update
@@ -257,6 +269,8 @@ def together(seen: Sequence[Observation]) -> Observation:
         loaded=all(one.loaded for one in seen),
         settled=all(one.settled for one in seen),
         problem=next((one.problem for one in seen if one.problem is not None), None),
+        states=next((one.states for one in seen if one.states is not None), None),
+        final=any(one.final for one in seen),
         deaths=sum(one.deaths for one in seen),
         new=all_of([one.new for one in seen]),
         old=all_of([one.old for one in seen]),
@@ -285,6 +299,16 @@ def _replaced(hosted: HostedStage, new: Variant) -> LaneSetting:
     of_variant = [lane for lane in settings if lane.setting.variant.name == new.name]
     primary = next(lane for lane in settings if lane.setting == hosted.stage.setting)
     return of_variant[0] if of_variant else primary
+
+
+def _beside(hosted: HostedStage, old: Variant, new: Variant, canary: bool) -> list[tuple[str, str]]:
+    """What takes rows at the same time as the new version: the old one during a canary, and the stage's other lanes."""
+    away = {_key(new)} if canary else {_key(new), _key(old)}
+    return [_key(lane.setting.variant) for lane in hosted.stage.settings if not lane.shadow and _key(lane.setting.variant) not in away]
+
+
+def _named(variant: Variant) -> str:
+    return f"{variant.name}:{variant.version}"
 
 
 def _key(variant: Variant) -> tuple[str, str]:

@@ -9,7 +9,8 @@ A frame is a header (kind, flags, parts, rows, length of the body) and the body.
     RESIZED  replica -> service   JSON: cores, at (monotonic seconds); takes effect between batches
     BATCH    service -> replica   rows of each part u32, rows as a BYTES tensor
     ANSWER   replica -> service   compute_us u64, result bytes of each part u32; with FAILED: u8 per row; with CHILDREN: i32 per row;
-                                  with REASONS: length u32, JSON {position: reason}; then results as a BYTES tensor
+                                  with REASONS: length u32, JSON {position: reason}; with STATES: how many u32, versions u32 of key states
+                                  that another version of the operator wrote; then results as a BYTES tensor
 
 A part is the rows of one request. A closed socket ends the replica. Rows are never joined or split on the way.
 """
@@ -31,7 +32,7 @@ HEADER = Struct("<BBxxIIQ")
 CHUNK = 1 << 18
 IOV_MAX = 512
 
-FAILED, CHILDREN, REASONS = 1, 2, 4  # flags of ANSWER
+FAILED, CHILDREN, REASONS, STATES = 1, 2, 4, 8  # flags of ANSWER
 
 
 class Kind(IntEnum):
@@ -61,7 +62,8 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFrame:
-    """sizes: result bytes of each part; failed and children per row of the batch, None when nothing to say."""
+    """sizes: result bytes of each part; failed and children per row of the batch, None when nothing to say; states: versions other than its
+    own that it met."""
 
     compute_us: int
     sizes: list[int]
@@ -69,6 +71,7 @@ class AnswerFrame:
     failed: NDArray[np.uint8] | None = None
     children: NDArray[np.int32] | None = None
     reasons: Mapping[int, str] | None = None
+    states: Sequence[int] = ()
 
 
 def pack_json(kind: Kind, content: Mapping[str, Any]) -> list[Buffer]:
@@ -101,6 +104,9 @@ def pack_answer(rows: int, answer: AnswerFrame) -> list[Buffer]:
         flags |= REASONS
         reasons = json.dumps(answer.reasons).encode()
         body += [len(reasons).to_bytes(4, "little"), reasons]
+    if answer.states:
+        flags |= STATES
+        body += [len(answer.states).to_bytes(4, "little"), np.array(answer.states, "<u4").tobytes()]
     body.append(answer.payload)
     return [HEADER.pack(Kind.ANSWER, flags, len(answer.sizes), rows, sum(map(len, body))), *body]
 
@@ -117,7 +123,11 @@ def unpack_answer(frame: Frame) -> AnswerFrame:
     if frame.flags & REASONS:
         length, at = int.from_bytes(body[at : at + 4], "little"), at + 4
         reasons, at = {int(k): v for k, v in json.loads(bytes(body[at : at + length])).items()}, at + length
-    return AnswerFrame(compute_us, sizes, body[at:], failed, children, reasons)
+    states: list[int] = []
+    if frame.flags & STATES:
+        last = at + 4 + 4 * int.from_bytes(body[at : at + 4], "little")
+        states, at = np.frombuffer(body[at + 4 : last], "<u4").tolist(), last
+    return AnswerFrame(compute_us, sizes, body[at:], failed, children, reasons, states)
 
 
 class Incoming:

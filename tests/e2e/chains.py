@@ -1,8 +1,10 @@
 """An operator with state whose answers show every event that was applied, in which order, and how often."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
+
+from operators.operator import Variant
 
 
 @dataclass(frozen=True)
@@ -13,12 +15,26 @@ class Chain:
     link: int = 0
 
 
-def chain(seen: Chain, row: bytes, *, row_ms: float = 0.0) -> tuple[Chain, bytes]:
-    if row.startswith(b"raise"):
-        raise ValueError("told to")
-    time.sleep(row_ms / 1000)
-    after = Chain(seen.number + 1, crc32(row, seen.link))
-    return after, b"%d %d" % (after.number, after.link)
+def negated(kept: Chain) -> Chain:
+    return replace(kept, number=-kept.number)
+
+
+class Chained:
+    """The variant `other` keeps the number negated, as version 2 of the state; both read each other's."""
+
+    def __init__(self, variant: Variant, row_ms: float = 0.0):
+        self._row_s = row_ms / 1000
+        self._negates = variant.name == "other"
+        self.state_version, other = (2, 1) if self._negates else (1, 2)
+        self.older_states = {other: negated}
+
+    def __call__(self, kept: Chain, row: bytes) -> tuple[Chain, bytes]:
+        if row.startswith(b"raise"):
+            raise ValueError("told to")
+        time.sleep(self._row_s)
+        seen = negated(kept) if self._negates else kept
+        after = Chain(seen.number + 1, crc32(row, seen.link))
+        return negated(after) if self._negates else after, b"%d %d" % (after.number, after.link)
 
 
 def expected(numbers: range, value, key) -> dict[int, bytes]:

@@ -4,6 +4,8 @@ import os
 
 from operators import repository
 from operators.operator import Operator, RowError
+from operators.stateful import StatefulOperator
+from operators.turns import Applied
 
 MODEL = "words"
 
@@ -33,3 +35,34 @@ class Scheduled(Ending):
 
 def store(root, version, ending=None, variant="plain"):
     repository.store(root, MODEL, variant, version, {"ending": b" v" + version.encode() if ending is None else ending}, {})
+
+
+TALLIES = "tallies"
+
+
+class Tally(StatefulOperator):
+    """Counts a key's events in 4 bytes times the version of its states, which the stored model says, as it does which others are read."""
+
+    model = TALLIES
+
+    def __init__(self, variant, cores):
+        super().__init__(variant, cores)
+        said = repository.facts(variant.model_dir)
+        self.state_version = said["writes"]
+        self.older_states = dict.fromkeys(said["reads"], self._widened)
+
+    def apply(self, turns):
+        states, answers = [], []
+        for state, events in turns.each():
+            assert len(state) in (0, 4 * self.state_version), f"{len(state)} bytes of state"
+            seen = int.from_bytes(state, "little")
+            answers += [b"%d v%s" % (seen + number, self.variant.version.encode()) for number in range(1, len(events) + 1)]
+            states.append((seen + len(events)).to_bytes(4 * self.state_version, "little"))
+        return Applied(states, answers)
+
+    def _widened(self, state):
+        return int.from_bytes(state, "little").to_bytes(4 * self.state_version, "little")
+
+
+def store_tally(root, version, writes, reads=()):
+    repository.store(root, TALLIES, "plain", version, {"nothing": b""}, {"writes": writes, "reads": list(reads)})

@@ -70,6 +70,8 @@ def test_rows_before_the_canary_do_not_count_for_it():
         ({}, Observation(problem="no such file"), "it cannot be loaded: no such file"),
         ({"canary": 0.1}, Observation(problem="no such file"), "it cannot be loaded: no such file"),
         ({"canary": 0.1}, replace(WELL, deaths=2), "its replicas died 2 times oftener"),
+        ({}, Observation(loaded=True, states="it does not read them"), "it does not read them"),
+        ({"canary": 0.1}, replace(WELL, states="the old one does not read its"), "the old one does not read its"),
         ({"canary": 0.1}, replace(WELL, new=Served(rows=200, failed=100)), "errors: 100 of 200 rows failed, 0 of 10000"),
         ({"shadow": 0.1}, replace(WELL, copies=Served(rows=200, failed=100)), "errors: 100 of 200"),
         ({"shadow": 0.1, "agreement": 0.9}, replace(WELL, agreed=500), "500 of 900 compared answers agree with the old version's; wanted are 90%"),
@@ -97,6 +99,17 @@ def test_people_may_end_it():
     assert rollout.reason == "asked for"
 
 
+def test_what_the_old_version_cannot_take_back_is_kept():
+    rollout = begun()
+    final = replace(LOADED, final=True)
+    assert not rollout.is_final(final)
+    assert rollout.observe(final, 0.0) == [Promote()]
+    assert rollout.is_final(final)
+    assert not rollout.is_final(LOADED)
+    assert rollout.observe(replace(final, deaths=2), 1.0) == []
+    assert (rollout.phase, rollout.reason) == (Phase.DONE, "its replicas died 2 times oftener than the old version's")
+
+
 @pytest.mark.parametrize("plan", [{"canary": 1.0}, {"canary": -0.1}, {"shadow": 1.1}, {"for_s": -1.0}, {"agreement": 0.5}, {"shadow": 0.1, "agreement": 1.5}])
 def test_a_plan_that_makes_no_sense_is_refused(plan):
     with pytest.raises(ValueError, match=r"use|goes with"):
@@ -109,6 +122,8 @@ SEEN = st.builds(
     loaded=st.booleans(),
     settled=st.booleans(),
     problem=st.sampled_from([None] * 8 + ["broken"]),
+    states=st.sampled_from([None] * 8 + ["not read"]),
+    final=st.booleans(),
     deaths=st.integers(-1, 3),
     new=SERVED,
     old=SERVED,

@@ -6,11 +6,12 @@ import pytest
 from operators.actions import Answer, Batch, Result
 from operators.batching import Reason
 from operators.labels import Labels, is_right
-from operators.operator import Variant
+from operators.operator import RowError, Variant
 from operators.protocol.rows import RowTable, encode
 from operators.queue import runs_of
 from operators.requests import Request
-from operators.twins import HELD_MAX, Twins, meaning
+from operators.turns import encode_answer
+from operators.twins import HELD_MAX, Twins, meaning, of_turns
 from operators.wire import AnswerFrame
 
 VARIANT = Variant("plain", 0.9, version="2")
@@ -127,3 +128,12 @@ def test_failed_rows_have_nothing_to_label():
     labels.answered(asked, answer(asked, [b"", b"8"], [2, 0]))
     assert not labels.label("e-1", 7)
     assert labels.label("e-2", 8)
+
+
+def test_answers_to_turns_agree_by_their_events_whatever_state_they_leave():
+    said = of_turns(meaning({"label": "INT"}))
+    first = encode_answer(b"old", [b'{"label": 1, "score": 0.5}', RowError("bad-input", "no"), [b'{"label": 2}', b'{"label": 3}']])
+    second = encode_answer(b"\xf5state\2\0new", [b'{"label": 1, "score": 0.6}', RowError("bad-input", "no"), [b'{"label": 2}', b'{"label": 3}']])
+    assert said(first) == said(second)
+    assert said(first) != said(encode_answer(b"old", [b'{"label": 9}', RowError("bad-input", "no"), [b'{"label": 2}', b'{"label": 3}']]))
+    assert said(b"no answer") == b"no answer"

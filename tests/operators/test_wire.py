@@ -35,10 +35,11 @@ def test_a_batch_names_the_rows_of_each_part():
 
 def test_an_answer_carries_failures_children_and_reasons():
     failed, children = np.array([0, 2, 0], np.uint8), np.array([2, 0, 1], np.int32)
-    sent = AnswerFrame(1234, [5, 7], memoryview(b"x" * 12), failed, children, {1: "operator-error: no"})
+    sent = AnswerFrame(1234, [5, 7], memoryview(b"x" * 12), failed, children, {1: "operator-error: no"}, [3, 65535])
     (frame,) = wire.Incoming().frames(joined(wire.pack_answer(3, sent)))
     got = wire.unpack_answer(frame)
     assert (got.compute_us, got.sizes, bytes(got.payload), got.reasons) == (1234, [5, 7], b"x" * 12, {1: "operator-error: no"})
+    assert got.states == [3, 65535]
     assert got.failed.tolist() == [0, 2, 0]
     assert got.children.tolist() == [2, 0, 1]
 
