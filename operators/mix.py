@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.queue import Run
+from operators.queue import Run, chosen
 from operators.stage import Stage
 
 DEBT_MAX = 1024.0
@@ -263,10 +263,3 @@ def leveled(credits: Sequence[float], rows: int) -> list[int]:
         left = [credit - count for credit, count in zip(credits, counts, strict=True)]
         counts[left.index(max(left))] += 1
     return counts
-
-
-def chosen(run: Run, positions: NDArray[np.intp]) -> Run:
-    """The run's rows at ascending positions."""
-    if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
-        return run.part(int(positions[0]), int(positions[-1]) + 1)
-    return Run(run.request, run.rows[positions], np.asarray(run.deadlines)[positions], run.arrived, run.keep, False, run.sequence)

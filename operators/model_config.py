@@ -31,6 +31,7 @@ def metadata(hosted: HostedStage) -> dict[str, Any]:
             {"name": "keep", "datatype": "BOOL", "shape": [-1, 1]},
             {"name": "event_id", "datatype": "BYTES", "shape": [-1, 1]},
             {"name": "version", "datatype": "BYTES", "shape": [-1, 1]},
+            {"name": "value", "datatype": "FP32", "shape": [-1, 1]},
         ],
         "outputs": outputs,
     }

@@ -96,6 +96,13 @@ def runs_of(request: Any, deadlines: NDArray[np.float64], arrived: float, keep: 
     ]
 
 
+def chosen(run: Run, positions: NDArray[np.intp]) -> Run:
+    """The run's rows at ascending positions."""
+    if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
+        return run.part(int(positions[0]), int(positions[-1]) + 1)
+    return Run(run.request, run.rows[positions], np.asarray(run.deadlines)[positions], run.arrived, run.keep, False, run.sequence)
+
+
 class EdfQueue:
     """rows: that wait; `len` says the same, at the price of a call."""
 

@@ -43,6 +43,7 @@ class Request:
     floors   minimum accuracies
     ids      event ids
     pins     versions that the rows met at other stages of the same model, as bytes `variant:version`
+    values   what the rows are worth beside each other, >= 0; a row that brings none is worth 1
 
     twin     hears the answers too
     is_copy  of rows that another request asks for; its answers are compared, never returned
@@ -58,6 +59,7 @@ class Request:
     floors: NDArray[np.float32] | None = None
     ids: RowTable | None = None
     pins: NDArray[np.bytes_] | None = None
+    values: NDArray[np.float32] | None = None
     twin: Owner | None = None
     is_copy: bool = False
 
@@ -95,7 +97,7 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
     if count > ROWS_MAX:
         raise RequestError(f"input 'rows' has {count} rows; send at most {ROWS_MAX} in a request")
     table = _table("rows", raws[rows], count)
-    deadlines, keep, floors, ids, pins = None, None, None, None, None
+    deadlines, keep, floors, ids, pins, values = None, None, None, None, None, None
     for tensor, raw in zip(message.inputs, raws, strict=True):
         if tensor.name == "deadline_ms":
             deadlines = _vector(tensor, raw, "INT64", "<i8", count) * 1e-3 + offset_s
@@ -110,9 +112,18 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
         elif tensor.name == "version":
             _count(tensor, "BYTES", count)
             pins = _pins(_table("version", raw, count).rows())
+        elif tensor.name == "value":
+            values = _values(_vector(tensor, raw, "FP32", "<f4", count))
     if deadlines is None:
         deadlines = np.full(count, default_deadline_s)
-    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors, ids, pins)
+    return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors, ids, pins, values)
+
+
+def _values(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    wrong = ~(np.isfinite(values) & (values >= 0))
+    if wrong.any():
+        raise RequestError(f"input 'value' is {values[wrong][0]} in a row; use a number from 0 on")
+    return None if (values == 1).all() else values
 
 
 def _pins(versions: list[bytes]) -> NDArray[np.bytes_]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from autoscaler.graph.shares import deadline_shares
 from operators import quota
 from operators import repository as stored
 from operators.actions import Setting
+from operators.batching import AdaptiveRule
 from operators.cores import EIGHTHS
 from operators.hosted import WINDOW_ROWS, HostedStage
 from operators.lanes import Lanes, LaneSetting
@@ -55,7 +55,11 @@ class Serving:
 
     def _hosted(self, spec: graph.Stage, share: float) -> HostedStage:
         setting = Setting(open_variant(spec, spec.variant), initial_replicas(spec), spec.batch_max, spec.cores, WINDOW_ROWS, spec.replicas.spares)
-        make = partial(Stage, on_late=spec.on_late, deadline_share=share)
+        in_order = self.pipeline.orders_after(spec)
+
+        def make(setting: Setting, *, number: Callable[[], int]) -> Stage:
+            return Stage(setting, spec.on_late, AdaptiveRule(in_order=in_order), share, number=number, values=attrgetter("values"))
+
         shared = any(other is not spec and spec.shares_model(other) for other in self.pipeline.stages)
         linger_s = LINGER_SLOS * self.pipeline.slo_ms * 1e-3 if shared else 0.0
         lanes = Lanes([LaneSetting(setting)], make, Asks(attrgetter("floors"), attrgetter("pins")), share, linger_s)
@@ -105,6 +109,9 @@ class Serving:
         hosted = self.stages[name]
         settings = self._checked(hosted, wanted)
         if settings != hosted.stage.settings:
+            refusal = hosted.states_refusal(settings)
+            if refusal is not None:
+                raise SettingError(f"stage {name}: {refusal}")
             hosted.change(settings)
         return setting_of(hosted.stage)
 

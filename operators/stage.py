@@ -36,11 +36,11 @@ from numpy.typing import NDArray
 
 from autoscaler.graph.pipeline import OnLate
 from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Suspect, Wake
-from operators.batching import AdaptiveRule, ArrivalRate, Reason, Release, Rule, SetAside, View, Wait
+from operators.batching import AdaptiveRule, ArrivalRate, GiveUp, Reason, Release, Rule, SetAside, View, Wait
 from operators.operator import Variant
 from operators.queue import Run, runs_of
 from operators.service_time import ServiceTime
-from operators.waiting import Waiting
+from operators.waiting import Values, Waiting
 
 CONDEMNED_AFTER = 2  # deaths with the row alone
 MEMORY_LIMIT = 20
@@ -83,7 +83,7 @@ class _Replica:
 class Stage:
     """deadline_share: part of a row's remaining time that this stage may use, in (0, 1]. hang_s: of a batch, at most.
 
-    number: gives each replica its number, for callers that run several stages over one set of replicas.
+    number: gives each replica its number, for callers that run several stages over one set of replicas. values: what the rows of a request are worth.
     """
 
     def __init__(
@@ -94,11 +94,12 @@ class Stage:
         deadline_share: float = 1.0,
         hang_s: float = HANG_S,
         number: Callable[[], int] | None = None,
+        values: Values | None = None,
     ) -> None:
         if not 0 < deadline_share <= 1:
             raise ValueError(f"deadline_share is {deadline_share}; it must be in (0, 1]")
         self.setting = setting
-        self.queue = Waiting()
+        self.queue = Waiting(values)
         self.rate = ArrivalRate()
         self.service_time = ServiceTime()
         self.draining = False
@@ -388,6 +389,9 @@ class Stage:
             release = self._flush(view) if self.draining else self._rule.decide(view, now)
             if type(release) is SetAside:
                 queue.set_aside(*release)
+                continue
+            if type(release) is GiveUp:
+                queue.give_up(release.places)
                 continue
             if type(release) is Wait:
                 actions.append(Wake(release.until))

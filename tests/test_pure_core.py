@@ -18,6 +18,7 @@ CORE = [
     "operators.batching",
     "operators.cores",
     "operators.evidence",
+    "operators.known_states",
     "operators.lanes",
     "operators.mix",
     "operators.operator",
@@ -27,8 +28,10 @@ CORE = [
     "operators.sliding",
     "operators.slot",
     "operators.stage",
+    "operators.state_format",
     "operators.turns",
     "operators.waiting",
+    "operators.worth",
     *sorted(f"{package}.{found.name}" for package in WHOLE for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
             if f"{package}.{found.name}" not in AT_THE_EDGE),
 ]

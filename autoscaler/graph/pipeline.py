@@ -194,6 +194,10 @@ class Pipeline:
     join: Join = Join()
     autoscaler: Scaling = Scaling()
 
+    def orders_after(self, stage: Stage) -> bool:
+        """Whether events are put back into the source's order behind this stage, so that one that waits there holds up those after it."""
+        return self.order is Order.KEY or any(later.state is not None for later in self.stages[self.stages.index(stage) + 1 :])
+
     def stage(self, name: str) -> Stage:
         """The stage of that name; KeyError when there is none."""
         for stage in self.stages:

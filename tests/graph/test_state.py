@@ -64,3 +64,11 @@ def test_it_is_drawn():
     drawn = draw(parse_pipeline(text, "f"))
     assert "│    state      per the event's key; anew after 10 min without an event; up to\n│               1048576 bytes\n" in drawn
     assert "│    state      per key x; anew after 90 s without an event; up to 100 bytes\n" in drawn
+
+
+def test_what_a_stage_holds_back_is_known():
+    text = stages("a: {SERVED, FIELDS}", "b: {SERVED, state: {key: x, ttl: 1 s}}", "c: {SERVED}")
+    plain = parse_pipeline(text, "f")
+    assert [plain.orders_after(stage) for stage in plain.stages] == [True, False, False]
+    by_key = parse_pipeline("order: key\n" + text, "f")
+    assert [by_key.orders_after(stage) for stage in by_key.stages] == [True] * 3

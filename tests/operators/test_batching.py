@@ -1,3 +1,5 @@
+from math import inf
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from operators.batching import AdaptiveRule, AimdRule, ArrivalRate, EarlyDropRul
 from operators.queue import runs_of
 from operators.service_time import ServiceTime
 from operators.waiting import Waiting
+from tests.operators.builders import Simulated
 
 
 def view(queued, rate=0.0, batch_max=64, fixed_ms=None, per_row_ms=0.0, replicas=1, deadline_s=1.0, share=1.0):
@@ -169,3 +172,52 @@ def test_the_rate_is_of_the_last_half_second():
         rate.add(1, now=step / 1000)
     assert rate.at(3.0) == pytest.approx(1000, rel=0.01)
     assert rate.at(6.0) < 5
+
+
+def test_where_order_is_kept_nothing_is_set_aside():
+    rule = AdaptiveRule(in_order=True)
+    # l(b) = 10 + b ms, 64 rows at most: the first are lost already, and a batch of as many as there are gets through fastest
+    assert rule.decide(deadlines((5, 0.005), (20, 1.0), fixed_ms=10, per_row_ms=1), now=0) == Release(25, Reason.DEADLINE)
+    # 700 rows/s need 34 at a time: 20 that would save the first are too few
+    assert rule.decide(deadlines((5, 0.03), (60, 1.0), rate=700, fixed_ms=10, per_row_ms=1), now=0) == Release(64, Reason.DEADLINE)
+    assert rule.decide(deadlines((1, 0.03), (29, 1.0), fixed_ms=10, per_row_ms=1), now=0) == Release(20, Reason.DEADLINE)
+
+
+def emitted_in_time(in_order):
+    """Of rows that leave in order: 0.6 s of twice the load that a replica can take, then half of it for 3 s; each is due in 0.2 s."""
+    stage = Simulated(batch=16, rule=AdaptiveRule(in_order=in_order))
+    ends_at, sent = inf, []
+    coming = [number * 0.01 for number in range(60)] + [0.6 + number * 0.04 for number in range(75)]
+
+    def end():
+        nonlocal ends_at
+        stage.now, (number,) = ends_at, stage.running
+        rows = stage.rows_of(number)
+        stage.finish(number, 0.0)
+        done.update(dict.fromkeys(rows, stage.now))
+        ends_at = stage.now + seconds() if stage.running else inf
+
+    def seconds():
+        (batch,) = stage.running.values()
+        return 0.01 + 0.001 * batch.rows  # 16 rows in 26 ms: 615 rows/s
+
+    done = {}
+    for request, at in enumerate(coming):
+        while ends_at <= at:
+            end()
+        stage.now = at
+        stage.arrive(request, 12, 0.2)
+        sent += [(request, row) for row in range(12)]
+        if stage.running and ends_at == inf:
+            ends_at = at + seconds()
+    while ends_at < inf:
+        end()
+    leaves, in_time = 0.0, 0
+    for request, row in sent:
+        leaves = max(leaves, done[request, row])
+        in_time += leaves <= coming[request] + 0.2
+    return in_time / len(sent)
+
+
+def test_a_row_set_aside_would_hold_back_those_behind_it():
+    assert emitted_in_time(in_order=True) > emitted_in_time(in_order=False) + 0.03

@@ -50,7 +50,7 @@ def refused(call, message):
     return None if error is None else error.details()
 
 
-names = st.sampled_from(["rows", "deadline_ms", "keep", "min_accuracy", "x", ""]) | st.text(max_size=20)
+names = st.sampled_from(["rows", "deadline_ms", "keep", "min_accuracy", "value", "x", ""]) | st.text(max_size=20)
 datatypes = st.sampled_from(["BYTES", "INT64", "BOOL", "FP32", "", "INT32"]) | st.text(max_size=5)
 shapes = st.lists(st.sampled_from([0, 1, 2, 3, -1, 2**31, 2**62, -(2**63)]), max_size=4)
 content = st.one_of(

@@ -86,7 +86,7 @@ anything = st.recursive(
 tensors = st.fixed_dictionaries(
     {},
     optional={
-        "name": st.sampled_from(["rows", "rows", "deadline_ms", "keep", "min_accuracy"]) | anything,
+        "name": st.sampled_from(["rows", "rows", "deadline_ms", "keep", "min_accuracy", "value"]) | anything,
         "shape": st.lists(st.sampled_from([0, 1, 2, 2**31 - 1, 2**62, -1]), max_size=3) | anything,
         "datatype": st.sampled_from(["BYTES", "BYTES", *DTYPES]) | anything,
         "data": st.lists(st.text(max_size=3) | numbers, max_size=3) | anything,

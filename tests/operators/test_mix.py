@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.actions import Setting
-from operators.mix import DEBT_MAX, Asks, Mix, Way, chosen, leveled
+from operators.mix import DEBT_MAX, Asks, Mix, Way, leveled
 from operators.operator import Variant
-from operators.queue import runs_of
+from operators.queue import chosen, runs_of
 from operators.stage import Stage
 
 SHARES = st.lists(st.floats(0.01, 1), min_size=2, max_size=5).map(lambda raw: [share / sum(raw) for share in raw])

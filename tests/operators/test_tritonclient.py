@@ -68,7 +68,7 @@ def test_model_config(triton):
     config = client.get_model_config("work", as_json=True)["config"] if module is triton_grpc else client.get_model_config("work")
     assert (config["name"], config["max_batch_size"]) == ("work", 512)
     assert {entry["name"]: entry.get("optional", False) for entry in config["input"]} == {
-        "rows": False, "deadline_ms": True, "min_accuracy": True, "keep": True, "event_id": True, "version": True,
+        "rows": False, "deadline_ms": True, "min_accuracy": True, "keep": True, "event_id": True, "version": True, "value": True,
     }
     assert config["input"][0]["data_type"] == "TYPE_STRING"
     assert config["parameters"]["variant"]["string_value"] == "plain"

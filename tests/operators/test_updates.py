@@ -274,3 +274,16 @@ def test_a_service_that_is_away_is_named():
     assert failed.returncode == 2
     assert "the operator service at 127.0.0.1:1: [Errno 111] Connection refused; name it with --service-http" in failed.stderr
 
+
+def test_two_sizes_of_replicas_serve_side_by_side(service):
+    service.change(variants={"plain": {"share": 0.5, "cores": 2}, "marked": {"share": 0.5, "cores": 0.5}})
+    eventually(lambda: [lane["state"] for lane in service.stage()["lanes"]] == ["serving"] * 2, "both to serve")
+    eventually(lambda: service.stage()["processes"]["cores"] == 2.5, "two cores and a half")
+    assert {lane["variant"]: lane["cores"] for lane in service.stage()["lanes"]} == {"plain": 2, "marked": 0.5}
+    sizes = [1, min(2, len(os.sched_getaffinity(0)))]
+    eventually(lambda: sorted(len(os.sched_getaffinity(pid)) for pid in service.pids()) == sizes, "each bound to as many processors as it has cores")
+    stream = Stream(service.stub)
+    for number in range(4):
+        stream.send(request(number, [b"row"] * 20))
+    results = [result for answers in stream.finish().values() for _, result in answers.values()]
+    assert (results.count(b"row v2"), results.count(b"row v3")) == (40, 40)
