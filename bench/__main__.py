@@ -16,6 +16,7 @@ NAMES = {
     "repro": "the papers' autoscalers side by side in the simulator: `repro NAME`, `repro all`",
     "forecast": "what each forecaster of the load provides too little and too much, beside an oracle, on traces it was not trained on",
     "sim_speed": "requests/s that the simulator runs on one core: two stages, 80 % load, batches up to 8",
+    "sim_fidelity": "the simulator beside the running system: latency and violations of the digits pipeline at loads that it was not told of",
     "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
     "resize": "milliseconds from a change of cores or replicas to the first batch that shows it",
     "reaction": "seconds from a step of load to more cores and to more replicas; a decision's milliseconds; the sidecar's CPU and memory",
