@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import org.apache.flink.api.common.serialization.SerializationSchema;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.internals.RecordHeaders;
@@ -23,6 +24,7 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
     private final int deadLetterMaxBytes;
     private final Clock clock;
     private transient RecordHeadersWriter writer;
+    private transient Endings endings;
 
     public EventSerializer(String outputTopic, String deadLetterTopic, int outputMaxBytes, int deadLetterMaxBytes, Clock clock) {
         this.outputTopic = outputTopic;
@@ -30,6 +32,11 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
         this.outputMaxBytes = outputMaxBytes;
         this.deadLetterMaxBytes = deadLetterMaxBytes;
         this.clock = clock;
+    }
+
+    @Override
+    public void open(SerializationSchema.InitializationContext context, KafkaSinkContext sink) {
+        endings = new Endings(context.getMetricGroup());
     }
 
     @Override
@@ -44,6 +51,7 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
         ProducerRecord<byte[], byte[]> output = output(event, late);
         int size = RecordSize.estimateBytes(output);
         if (size <= outputMaxBytes) {
+            endings.output(late);
             return output;
         }
         String detail = "the output record has " + size + " bytes; " + outputTopic + " takes " + outputMaxBytes;
@@ -58,6 +66,7 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
     }
 
     private ProducerRecord<byte[], byte[]> deadLetter(Event event, boolean late) {
+        endings.deadLetter(event.failure);
         ProducerRecord<byte[], byte[]> whole =
                 deadLetter(event, late, event.origin.key(), event.origin.value(), Integer.MAX_VALUE, true);
         if (RecordSize.estimateBytes(whole) <= deadLetterMaxBytes) {

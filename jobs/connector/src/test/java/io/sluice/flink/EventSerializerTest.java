@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.header.Header;
@@ -16,11 +17,14 @@ import org.junit.jupiter.api.Test;
 
 class EventSerializerTest {
 
+    private final Metrics.Counted counted = new Metrics.Counted();
     private long nowMs = Events.DEADLINE_MS;
 
     private ProducerRecord<byte[], byte[]> write(Event event, int outputMaxBytes, int deadLetterMaxBytes) {
         long now = nowMs;
-        return new EventSerializer("out", "dead", outputMaxBytes, deadLetterMaxBytes, () -> now).serialize(event, null, 5L);
+        EventSerializer serializer = new EventSerializer("out", "dead", outputMaxBytes, deadLetterMaxBytes, () -> now);
+        serializer.open(Metrics.writing(counted), null);
+        return serializer.serialize(event, null, 5L);
     }
 
     private ProducerRecord<byte[], byte[]> write(Event event) {
@@ -128,5 +132,38 @@ class EventSerializerTest {
             int ours = RecordSize.estimateBytes(record);
             assertTrue(ours >= kafkas && ours <= kafkas + 3, ours + " and " + kafkas);
         }
+    }
+
+    @Test
+    void whereEventsEndIsCountedOnce() {
+        Event event = Events.event(4, "in").withValue(new byte[500], Events.trace("grow", -1));
+        EventSerializer serializer = new EventSerializer("out", "dead", 1000, 10_000, () -> nowMs);
+        serializer.open(Metrics.writing(counted), null);
+        assertEquals(Map.of("outcome=in_time events", 0L, "outcome=late events", 0L, "outcome=dead_letter events", 0L), counted.counts());
+        serializer.serialize(event, null, 5L);
+        nowMs = Events.DEADLINE_MS + 1;
+        serializer.serialize(event, null, 5L);
+        serializer.serialize(event, null, 5L);
+        serializer.serialize(event.withFailure(new Failure("b", "bad-input", "x")), null, 5L);
+        serializer.serialize(Events.event(5, "in").withValue(new byte[2000], Events.trace("grow", -1)), null, 5L);
+        assertEquals(
+                Map.of(
+                        "outcome=in_time events", 1L,
+                        "outcome=late events", 2L,
+                        "outcome=dead_letter events", 2L,
+                        "stage=b reason=bad-input deadLetters", 1L,
+                        "stage=grow reason=too-large deadLetters", 1L),
+                counted.counts());
+    }
+
+    @Test
+    void reasonsThatOperatorsMakeUpWithoutEndCountTogether() {
+        Endings endings = new Endings(counted);
+        for (int i = 0; i < Endings.REASONS_MOST + 7; i++) {
+            endings.deadLetter(new Failure("b", "reason-" + i, ""));
+        }
+        assertEquals(3 + Endings.REASONS_MOST + 1, counted.counts().size());
+        assertEquals(7L, counted.counts().get("stage=other reason=other deadLetters"));
+        assertEquals(Endings.REASONS_MOST + 7L, counted.counts().get("outcome=dead_letter events"));
     }
 }
