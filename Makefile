@@ -19,6 +19,7 @@ CONNECTOR := $(STAMPS)/connector
 MODELS := $(STAMPS)/models
 FORECASTERS := $(STAMPS)/forecasters
 ARCHIVES := $(STAMPS)/archives
+PROMETHEUS := $(STAMPS)/prometheus
 COMPUTING := tests/forecast tests/graph tests/planner tests/policies tests/simulator
 SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(FORECASTERS) $(ARCHIVES)
 JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml -o -path '*/resources/*' \) -print 2>/dev/null)
@@ -32,6 +33,7 @@ $(call stale,jobs/connector/target/sluice-connector.jar,$(CONNECTOR))
 $(call stale,jobs/connector/target/sluice-connector-metrics.jar,$(CONNECTOR))
 $(call stale,$(MODEL_CACHE)/digits,$(MODELS))
 $(call stale,$(MODEL_CACHE)/forecast,$(FORECASTERS))
+$(call stale,.sluice/prometheus/bin/promtool,$(PROMETHEUS))
 
 # $(call step,what,command): says what is done, and how long it took
 define step
@@ -47,7 +49,7 @@ run: setup ## Everything on this machine: broker, Flink, operators, autoscaler, 
 	@SLUICE_END_WITH_PARENT=1 exec $(IN)/sluice run $(ARGS)
 
 .PHONY: test
-test: setup lint java-test ## All tests: lint, Java, Python (ARGS="tests/graph -k reader": only these of the Python ones)
+test: setup $(PROMETHEUS) lint java-test ## All tests: lint, Java, Python (ARGS="tests/graph -k reader": only these of the Python ones)
 ifdef ARGS
 	@$(IN)/python -m pytest $(ARGS)
 else
@@ -64,6 +66,10 @@ java-test: $(CONNECTOR)
 .PHONY: test-data
 test-data: setup ## Only the tests that read the shared data sets
 	@$(IN)/python -m pytest -m data $(ARGS)
+
+.PHONY: alerts
+alerts: $(PACKAGES) $(PROMETHEUS) ## Check the alert rules, and their unit tests by promtool
+	@$(IN)/python -m pytest tests/alerts $(ARGS)
 
 .PHONY: peers
 peers: setup ## Other servers and clients of the protocol, for test-peers and bench serving (1.6 GB; minutes the first time)
@@ -106,3 +112,6 @@ $(FORECASTERS): $(filter-out %/cli.py %/store.py,$(wildcard autoscaler/forecast/
 
 $(ARCHIVES): constraints.txt kafka/pom.xml jobs/embedded/archives.py jobs/embedded/cluster.py $(CONNECTOR) | $(PACKAGES) $(BROKER)
 	$(call step,class archives for a faster start,$(IN)/python -m jobs.embedded.archives || true)
+
+$(PROMETHEUS): k8s/prometheus/install.sh | $(SYSTEM)
+	$(call step,Prometheus for the tests of the alert rules,bash k8s/prometheus/install.sh .sluice/prometheus)
