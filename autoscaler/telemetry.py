@@ -94,11 +94,16 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class ProxyCounters:
-    """Rows, of one subtask of the job. received: since it started; in_flight: sent and unanswered; waiting: not yet sent."""
+    """Rows, of one subtask of the job. received: since it started; in_flight: unanswered; waiting: those of them that are not sent yet."""
 
     received: int
     in_flight: int
     waiting: int
+
+    @property
+    def sent(self) -> int:
+        """Sent and unanswered: what the window bounds."""
+        return max(0, self.in_flight - self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,8 @@ class StageTelemetry:
     lanes: tuple[Lane, ...] = ()
     aside: int = 0
     """Of the queued rows, those that can no longer be in time."""
+    scatter: tuple[tuple[float, float, int], ...] = ()
+    """Slices of about 100 ms: rows in the service that are not set aside, rows/s answered, replicas ready."""
 
     @property
     def at_s(self) -> float:
@@ -197,7 +204,7 @@ def parse_record(record: object) -> StageTelemetry:
         batches=fields.count("batches"), batch_rows=fields.count("batch_rows"), released=_released(fields.group("released")),
         service_time=_learned(fields), setting=_setting(fields.group("setting")), replicas_ready=fields.count("replicas_ready"),
         replica_restarts=fields.count("replica_restarts"), proxies=_proxies(fields.group("proxies")), lanes=_lanes(fields),
-        aside=fields.count("aside") if "aside" in fields.names() else 0)
+        aside=fields.count("aside") if "aside" in fields.names() else 0, scatter=_scatter(fields))
 
 
 def parse_lanes(record: object) -> tuple[Lane, ...]:
@@ -320,6 +327,10 @@ def _lanes(fields: _Fields) -> tuple[Lane, ...]:
         Lane(lane.name("variant"), lane.name_or_empty("version"), lane.count("batch", 1), _cores(lane), lane.count("replicas"),
              lane.number("share"), lane.name("state"), lane.count("ready"))
         for lane in fields.groups("lanes"))
+
+
+def _scatter(fields: _Fields) -> tuple[tuple[float, float, int], ...]:
+    return tuple((one.number("rows"), one.number("rate"), one.count("ready")) for one in fields.groups("scatter"))
 
 
 def _proxies(group: _Fields) -> dict[str, ProxyCounters]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from operators.actions import Answer, Batch, Setting
 from operators.lanes import Lane, Lanes
 from operators.operator import Variant
+from operators.scatter import Slices
 from operators.service_time import ServiceTime
 
 LEAST_MS = 0.01
@@ -144,6 +145,7 @@ class StageTelemetry:
         self.last: dict[str, Any] | None = None
         self.copies = Ledger()
         """Of the shadow lane, if there is one."""
+        self.scatter = Slices()
         self._older = Ledger()
         self._sequence = 0
         self._before = Tally()
@@ -192,6 +194,11 @@ class StageTelemetry:
         if len(self._proxies) < PROXIES_MAX or name in self._proxies:
             self._proxies[name[:PROXY_NAME_MAX]] = (now, counters)
 
+    @property
+    def proxies(self) -> int:
+        """How many told of themselves of late, at least one."""
+        return max(1, len(self._proxies))
+
     def record(self, lanes: Lanes, now: float, at_ms: int) -> dict[str, Any]:
         """The record of the time since the last one."""
         counts = [histogram.counts for histogram in self._whole()]
@@ -216,6 +223,7 @@ class StageTelemetry:
             "lanes": [self._lane(lane) for lane in lanes.lanes],
             "replicas_ready": lanes.ready,
             "proxies": {name: counters for name, (_, counters) in self._proxies.items()},
+            "scatter": self.scatter.take(),
         }
         self._sequence += 1
         self._at, self._counts = now, counts
