@@ -27,6 +27,7 @@ class SidecarMetrics:
             "sluice_autoscaler_telemetry_age_seconds", "Age of the newest telemetry record.", STAGE, registry=self.registry)
         self._replicas = Gauge("sluice_autoscaler_desired_replicas", "Replicas the last decision asks for.", STAGE, registry=self.registry)
         self._batch = Gauge("sluice_autoscaler_desired_batch_rows", "Rows per batch the last decision asks for.", STAGE, registry=self.registry)
+        self._window = Gauge("sluice_autoscaler_window_rows", "Rows that a proxy may have in flight, as chosen last.", STAGE, registry=self.registry)
         self._failures = Counter(
             "sluice_autoscaler_actuation_failures", "Changes the service did not confirm.", STAGE, registry=self.registry)
         self._sessions = Counter(
@@ -73,6 +74,9 @@ class SidecarMetrics:
     def desired(self, stage: str, replicas: int, batch: int) -> None:
         self._replicas.labels(self._pipeline, stage).set(replicas)
         self._batch.labels(self._pipeline, stage).set(batch)
+
+    def window(self, stage: str, rows: int) -> None:
+        self._window.labels(self._pipeline, stage).set(rows)
 
     def actuation_failure(self, stage: str) -> None:
         self._failures.labels(self._pipeline, stage).inc()

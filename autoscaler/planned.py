@@ -37,6 +37,7 @@ from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Policy, Pool
 from autoscaler.rescales import Job, Rescales
 from autoscaler.telemetry import Lane
+from autoscaler.windows import Windows
 
 WINDOW_S = 10.0
 TICK_S = 0.25
@@ -109,6 +110,7 @@ class PolicyLoop:
         self._plant, self._clock = plant, clock
         self._running = _Running()
         self._rescales = Rescales(plant.job, plant.pipeline.source.partitions, metrics, self.decider.stalled, self._note)
+        self._windows = Windows(plant.pipeline, plant.service, metrics, self._note)
         self._ours = {stage.name: loose_ms(plant.problem.slo_ms, deadline_shares(plant.pipeline)[stage.name] or 1.0)
                       for stage in plant.pipeline.stages if stage.is_ours}
         self._foreign = {name: shares for name, shares in starting(plant.pipeline, plant.problem).items() if name not in self._ours}
@@ -141,6 +143,7 @@ class PolicyLoop:
         found = self.intake.take(value, now_s)
         if found is None:
             return
+        self._windows.take(found)
         if found.at_s > self._running.changed_s.get(found.stage, 0.0) + SETTLED_S and found.lanes:
             self._running.lanes[found.stage] = found.lanes
         carried = found.capacity_rps
@@ -183,11 +186,16 @@ class PolicyLoop:
     # one step
 
     async def step(self, now_s: float) -> dict[str, Any] | None:
-        """Decides and acts where a decision is due; the record of it."""
+        """Decides and acts where a decision is due; the record of it. Windows follow what runs at every step."""
         now_s = round(now_s, 3)
         self._rescales.look(now_s)
-        if self.mode is Mode.PAUSED or not (self.urgent or self.decider.is_due(now_s)):
+        if self.mode is Mode.PAUSED:
             return None
+        told = await self._decide(now_s) if self.urgent or self.decider.is_due(now_s) else None
+        await self._windows.follow(self._running.lanes, self._may_act(now_s), now_s)
+        return told
+
+    async def _decide(self, now_s: float) -> dict[str, Any] | None:
         began = self._clock()
         self._pressed = False
         await asyncio.gather(*(self._read(stage) for stage in self._ours if stage not in self._running.lanes))
@@ -383,7 +391,8 @@ class PolicyLoop:
         around = Circumstances(
             self.pipeline.name, self._plant.policy.name, self.mode.value, self._sequence, self.arrivals.since(self._told_s), self.arrivals.ends,
             {name: summary(window, decided.state.now_s) for name, window in self.intake.windows.items()},
-            forecaster.chosen if isinstance(forecaster, Chooser) else None, self._rescales.stall_s, took_ms)
+            forecaster.chosen if isinstance(forecaster, Chooser) else None, self._rescales.stall_s, took_ms,
+            {name: chosen.data() for name, chosen in self._windows.chosen.items()})
         self._told_s = self.arrivals.newest_s
         return record(decided, around, outcomes)
 

@@ -3,6 +3,7 @@
     version  1: the keys below. A reader refuses a version it does not know; keys that it does not know it ignores
     inputs   arrivals: [[ms, events since the start], ...] of the source since the record before; ends: its offsets then; stages: of `policies.policy.State`;
              windows: figures for people, that no policy reads
+    in_flight  by stage: rows that a proxy may have in flight, why, and the range that is known (control/window.py, control/scatter.py)
     stages   by stage: actions (calls made), outcome (none, advised, confirmed, withheld, failed: why)
 
 A decision is `decision`; what the reactive rule writes has its own keys and no `kind`, and cannot be decided again.
@@ -31,7 +32,8 @@ class WrongDecision(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Beside the decision itself. arrivals: points since the record before. ends: offsets at the last of them. stall_s: what a rescale takes, measured."""
+    """Beside the decision itself. arrivals: points since the record before. ends: offsets at the last of them. stall_s: what a rescale takes, measured.
+    in_flight: `control.window.Window.data` by stage."""
 
     pipeline: str
     policy: str
@@ -43,6 +45,7 @@ class Circumstances:
     chosen_forecaster: str | None = None
     stall_s: float | None = None
     took_ms: float = 0.0
+    in_flight: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def record(decided: Decided, around: Circumstances, outcomes: Mapping[str, Stage
         "targets": {name: {"shares": [_share_data(share) for share in target.shares], "parallelism": target.parallelism}
                     for name, target in decision.targets.items()},
         "stall_s": around.stall_s,
+        "in_flight": dict(around.in_flight),
         "stages": {name: outcome.data() for name, outcome in outcomes.items()},
     }
 
@@ -216,8 +220,16 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         told.append(f"  plan: {plan['latency_ms']:.1f} ms, accuracy {plan['accuracy']:.4f}, cost {plan['cost']:g}, of that change {plan['change']:.3g}")
         told += [f"    {name}: " + ", ".join(f"{share['replicas']} x {_option_words(share)}" for share in stage["shares"])
                  + f" for {stage['rate']:.0f} rows/s" for name, stage in plan["stages"].items()]
+    told += [f"  {name}: {_window_words(chosen)}" for name, chosen in found.get("in_flight", {}).items()]
     told += [f"  {name}: {json.dumps(stage['actions']) if stage['actions'] else 'as it is'}, {stage['outcome']}" for name, stage in found["stages"].items()]
     return told
+
+
+def _window_words(chosen: Mapping[str, Any]) -> str:
+    known = chosen["range"]
+    curve = "" if known is None else (f"; {known['best_rps']:.0f} rows/s from {known['lower']:.0f} rows in the service on, "
+                                      f"of {known['slices']} slices up to {known['seen']:.0f} rows")
+    return f"window {chosen['rows']} rows a proxy ({chosen['basis']}{curve})"
 
 
 def _option_words(option: Mapping[str, Any]) -> str:
