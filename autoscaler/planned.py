@@ -19,7 +19,7 @@ from autoscaler.control.decider import Decided, Decider
 from autoscaler.control.effects import Change, Effects, grows, pressure
 from autoscaler.control.hindsight import Hindsight
 from autoscaler.control.lanes import Order, loose_ms, order, pools, standing
-from autoscaler.control.observation import Observation, state, summary
+from autoscaler.control.observation import Observation, ratio, state, summary
 from autoscaler.control.records import VERSION, Circumstances, StageOutcome, WrongDecision, is_decision, parse, record, recorded
 from autoscaler.control.replay import restore
 from autoscaler.control.restraint import Mode, allowed
@@ -35,6 +35,7 @@ from autoscaler.planner.catalogue import starting
 from autoscaler.planner.model import Problem, Share
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.policy import Policy, Pool
+from autoscaler.policies.slowness import Slowness
 from autoscaler.rescales import Job, Rescales
 from autoscaler.telemetry import Lane
 from autoscaler.windows import Windows
@@ -115,6 +116,7 @@ class PolicyLoop:
                       for stage in plant.pipeline.stages if stage.is_ours}
         self._foreign = {name: shares for name, shares in starting(plant.pipeline, plant.problem).items() if name not in self._ours}
         self._safe: dict[str, Order] = {}
+        self._slowness = {stage.name: Slowness() for stage in plant.problem.stages}
         self._pressed = False
         self._sequence = 0
         self._told_s: float | None = None
@@ -146,6 +148,10 @@ class PolicyLoop:
         self._windows.take(found)
         if found.at_s > self._running.changed_s.get(found.stage, 0.0) + SETTLED_S and found.lanes:
             self._running.lanes[found.stage] = found.lanes
+        model = self._plant.problem.stage(found.stage)
+        measured = ratio(model, pools(model, found.lanes), found)
+        if measured is not None:
+            self._slowness[found.stage].observe(measured, found.interval_s)
         carried = found.capacity_rps
         if self._plant.policy.name == OWN and carried is not None and found.arrival_rps > carried:
             self._pressed = True
@@ -176,6 +182,8 @@ class PolicyLoop:
                 readable.clear()
         restore(readable, self.decider, self.arrivals)
         self._told_s = self.arrivals.newest_s
+        if readable:
+            self._slowness.update((name, Slowness.at(stage.slowness)) for name, stage in readable[-1].state.stages.items())
         for one in readable if self.mode is Mode.ACT else ():
             for name, target in one.targets.items():
                 if name in self._ours and _count(target.shares):
@@ -224,7 +232,8 @@ class PolicyLoop:
                 shown[stage.name] = tuple(Pool(share.option, share.replicas) for share in self._foreign[stage.name])
             else:
                 shown[stage.name] = pools(stage, running.lanes.get(stage.name, ()), asked.shares, asked.order)
-        return Observation(now_s, self.arrivals, self.intake.windows, shown, self._rescales.vertices, self._rescales.consumption.lag)
+        slowness = {name: one.factor for name, one in self._slowness.items()}
+        return Observation(now_s, self.arrivals, self.intake.windows, shown, self._rescales.vertices, self._rescales.consumption.lag, slowness)
 
     async def _read(self, stage: str) -> None:
         try:
