@@ -11,6 +11,7 @@ took it and those that went past. autoscaler/graph/routes.py states the rule for
 from __future__ import annotations
 
 import re
+from math import prod
 from pathlib import Path
 
 from autoscaler.graph.checks import check
@@ -199,8 +200,8 @@ def _foreign_model(stage: Section) -> ForeignModel:
     if not isinstance(shape, list) or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape):
         section.wrong("shape", "is no shape of a row", "write a list of whole numbers, as in [3, 224, 224], without the batch")
         shape = []
-    elif shape and datatype == "BYTES":
-        section.wrong("shape", "does not go with BYTES, of which a row is one", "remove it, or name the datatype")
+    elif prod(shape) != 1 and datatype == "BYTES":
+        section.wrong("shape", "does not go with BYTES, of which a row is one", "write [1] where the model wants that, or name the datatype")
     return ForeignModel(
         section.text("name"),
         section.text("version", default.version) or default.version,

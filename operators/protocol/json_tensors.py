@@ -70,12 +70,13 @@ def write_response(response: pb.ModelInferResponse, request: pb.ModelInferReques
     for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True):
         parameters = _plain(tensor.parameters)
         described: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-        if "shared_memory_region" not in parameters:
-            if asked.get(tensor.name, by_default):
-                parameters[SIZE] = len(content)
-                binary.append(content)
-            else:
-                described["data"] = unpack(tensor.datatype, tensor.shape, content, f"output {tensor.name!r}")
+        if "shared_memory_region" in parameters:
+            parameters = {}  # as Triton does; its C++ client takes an output that has some for one with binary data
+        elif asked.get(tensor.name, by_default):
+            parameters[SIZE] = len(content)
+            binary.append(content)
+        else:
+            described["data"] = unpack(tensor.datatype, tensor.shape, content, f"output {tensor.name!r}")
         if parameters:
             described["parameters"] = parameters
         outputs.append(described)

@@ -114,7 +114,7 @@ WRONG_STAGES = [
     (stages("a: {endpoint: 'h:1', model: {datatype: FP32, shape: [3, 0]}}"),
      "f:7: stages.a.model.shape is no shape of a row; write a list of whole numbers, as in [3, 224, 224], without the batch"),
     (stages("a: {endpoint: 'h:1', model: {shape: [3]}}"),
-     "f:7: stages.a.model.shape does not go with BYTES, of which a row is one; remove it, or name the datatype"),
+     "f:7: stages.a.model.shape does not go with BYTES, of which a row is one; write [1] where the model wants that, or name the datatype"),
     (stages("a: {SERVED, output: {format: json, fields: {x: WHOLE}}}"),
      "f:7: stages.a.output.fields.x is 'WHOLE'; use BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE or STRING"),
     (stages("a: {SERVED, output: {format: json, fields: {x-y: INT}}}"),
@@ -270,6 +270,8 @@ def test_a_foreign_stage_needs_neither_operator_nor_variants():
     a, b = parse_pipeline(text, "f").stages
     assert (a.operator, a.variants, a.variant, a.model) == (None, (), None, ForeignModel())
     assert b.model == ForeignModel("net", "3", "x", "FP32", (2, 4), 2000.0)
+    (c,) = parse_pipeline(stages("c: {endpoint: 'h:1', model: {shape: [1]}}"), "f").stages
+    assert c.model == ForeignModel(shape=(1,))
     assert not a.is_plain_join
     assert not a.is_ours
 

@@ -177,6 +177,14 @@ def test_outputs_are_text_numbers_or_binary_data_as_asked():
     assert (head["id"], head["model_name"]) == ("7", "m")
 
 
+def test_an_output_in_shared_memory_is_only_named():
+    response = pb.ModelInferResponse(outputs=[{"name": "rows", "datatype": "BYTES", "shape": [2]}], raw_output_contents=[b""])
+    response.outputs[0].parameters["shared_memory_region"].string_param = "mine"
+    body, length = write_response(response, pb.ModelInferRequest())
+    assert length is None
+    assert json.loads(body)["outputs"] == [{"name": "rows", "datatype": "BYTES", "shape": [2]}]  # others' clients take parameters for binary data
+
+
 def test_bytes_that_are_no_text_need_binary_data():
     response = pb.ModelInferResponse(raw_output_contents=[encode([b"\xff"])])
     response.outputs.add(name="rows", datatype="BYTES", shape=[1])
