@@ -20,6 +20,7 @@ NAMES = {
     "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
     "resize": "milliseconds from a change of cores or replicas to the first batch that shows it",
     "reaction": "seconds from a step of load to more cores and to more replicas; a decision's milliseconds; the sidecar's CPU and memory",
+    "conscale_live": "p99 and its variation through changes of replicas: window of rows in flight tuned, and fixed",
     "stateful": "events/s Kafka to Kafka of a sliding count per key, 10,000 keys, beside the same operator without state",
     "latency": "end-to-end latency of the digits pipeline at 200 and 2,000 events/s, open loop, beside the in-Flink UDF",
     "serving": "rows/s of one torch network behind this service, Triton, MLServer and Ray Serve (`make peers` first)",

@@ -83,7 +83,7 @@ class Window:
 
     def data(self) -> dict[str, Any]:
         """Ready for JSON."""
-        known = None if self.known is None else {name: round(value, 3) for name, value in asdict(self.known).items()}
+        known = None if self.known is None else {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self.known).items()}
         return {"rows": self.rows, "basis": self.basis.value, "range": known}
 
 
