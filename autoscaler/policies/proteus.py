@@ -48,19 +48,18 @@ class Proteus:
 
     def decide(self, state: State, forecast: Forecast, memory: object = None) -> Decision:
         now = running(self.problem, state)
-        fleet = self.fleet(demands(self.problem, ewma(state.rates[-self.past_s:], self.com), now), now)
+        held = (memory if isinstance(memory, dict) else None) or units_held(now)
+        fleet = self.fleet(demands(self.problem, ewma(state.rates[-self.past_s:], self.com), now), now, held)
+        kept = held if self.fixed_families else None
         placement = self.place(fleet)
         if placement is None:
-            return Decision({}, None, "the devices do not hold a replica of each: as it runs")
-        return Decision(targets_of(fleet, placement), None, f"accuracy {100 * placement.value:.2f} % at beta {placement.beta:.2f}, gap {gap_of(placement):.3f}")
+            return Decision({}, kept, "the devices do not hold a replica of each: as it runs")
+        return Decision(targets_of(fleet, placement), kept, f"accuracy {100 * placement.value:.2f} % at beta {placement.beta:.2f}, gap {gap_of(placement):.3f}")
 
-    def fleet(self, demand: Mapping[str, float], now: Mapping[str, tuple[Share, ...]]) -> Fleet:
-        """The families' demand on the problem's devices."""
-        placed: dict[tuple[str, str], float] = {}
-        for name, shares in now.items():
-            for share in shares:
-                key = (share.option.device, name)
-                placed[key] = placed.get(key, 0.0) + share.replicas * share.option.units
+    def fleet(self, demand: Mapping[str, float], now: Mapping[str, tuple[Share, ...]], held: Mapping[tuple[str, str], float] | None = None) -> Fleet:
+        """The families' demand on the problem's devices. held: units by (kind, family) that each has for good, where they keep them; None = what
+        it runs on now."""
+        placed = units_held(now) if held is None else held
         offered = hostings(self.problem, min(self.load_s / self.interval_s, 1.0))
         wanted = {family: max(rate, self.least_rate) for family, rate in demand.items() if any(hosting.family == family for hosting in offered)}
         return Fleet(offered, device_units(self.problem, offered, now), wanted, placed if self.fixed_families and placed else None, hosted_now(offered, now))
@@ -130,6 +129,16 @@ def hosted_now(offered: tuple[Hosting, ...], now: Mapping[str, tuple[Share, ...]
     for hosting in offered:
         found[hosting] = sum(share.replicas for share in now.get(hosting.family, ()) if _model(share.option) == _model(hosting.option))
     return found
+
+
+def units_held(now: Mapping[str, tuple[Share, ...]]) -> dict[tuple[str, str], float]:
+    """By (kind, family)."""
+    held: dict[tuple[str, str], float] = {}
+    for name, shares in now.items():
+        for share in shares:
+            key = (share.option.device, name)
+            held[key] = held.get(key, 0.0) + share.replicas * share.option.units
+    return held
 
 
 def device_units(problem: Problem, offered: tuple[Hosting, ...], now: Mapping[str, tuple[Share, ...]]) -> dict[str, float]:

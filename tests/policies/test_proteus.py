@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -64,6 +64,7 @@ def test_no_other_placement_is_better(seed):
     case = fleet(seed)
     case = replace(case, hostings=case.hostings[:6])
     case = replace(case, demand={family: rate for family, rate in case.demand.items() if any(h.family == family for h in case.hostings)})
+    assume(case.hostings)
     best = -math.inf
     for counts in itertools.product(*(range(int(case.devices[hosting.option.device]) + 1) for hosting in case.hostings)):
         if all(sum(n for n, h in zip(counts, case.hostings, strict=True) if h.option.device == kind) <= units for kind, units in case.devices.items()):
@@ -163,6 +164,17 @@ def test_sommelier_keeps_each_device_for_its_family():
     # 22.5 and 7.5 rows/s: yolo must go to small, bert's device cannot help
     assert [(share.option.variant, share.replicas) for share in decision.targets["yolo"].shares] == [("yolo small", 1)]
     assert sum(share.replicas for share in decision.targets["bert"].shares) == 1
+
+
+def test_sommelier_has_its_devices_again_after_a_quiet_time():
+    policy = sommelier(problem(cpu=3.0, gpu=0.0))
+    small = {stage.name: next(option for option in stage.options if option.variant.endswith("small")) for stage in policy.problem.stages}
+    pools = {"yolo": StageState((Pool(small["yolo"], 2),)), "bert": StageState((Pool(small["bert"], 1),))}
+    quiet = policy.decide(State(0.0, (4.0,) * 30, pools), Forecast(10.0, {}))
+    assert sum(share.replicas for share in quiet.targets["yolo"].shares) == 1  # 3 rows/s
+    left = {name: StageState(tuple(Pool(share.option, share.replicas) for share in target.shares)) for name, target in quiet.targets.items()}
+    busy = policy.decide(State(10.0, (80.0,) * 30, left), Forecast(10.0, {}), quiet.memory)
+    assert sum(share.replicas for share in busy.targets["yolo"].shares) == 2  # 60 rows/s of 40 a core
 
 
 def test_loading_counts_only_when_asked():
