@@ -14,6 +14,9 @@ from __future__ import annotations
 import csv
 from collections import Counter, defaultdict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoscaler.planner.model import Option, Problem, RateTerm, StageModel
 from autoscaler.planner.objectives import MostAccurate
 from autoscaler.planner.queueing import NoWait
@@ -65,6 +68,12 @@ def requests(trace: str) -> dict[str, list[int]]:
             seconds = Counter(int(float(line.split(",")[0])) // 1000 for line in lines if line.strip())
         found[family] = [seconds.get(second, 0) for second in range(max(seconds, default=-1) + 1)]
     return found
+
+
+def stamps(trace: str) -> NDArray[np.float64]:
+    """Times of all families' requests, s, ascending."""
+    lines = (line for family in FAMILIES for line in data_file("proteus", "traces", trace, "300", f"{family}.txt").read_text(encoding="utf-8").splitlines())
+    return np.sort(np.array([float(line.split(",")[0]) / 1000 for line in lines if line.strip()]))
 
 
 def rates(trace: str) -> tuple[float, ...]:
