@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 RATIO = 2**0.5
 LEAST = 5
-TOLERANCE = 0.05
+TOLERANCE = 0.1
 BEYOND = 1.5
 KEPT = 60
 """Slices of a bin, the newest: those of a light load do not drive out those of a heavy one."""
