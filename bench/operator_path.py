@@ -33,7 +33,8 @@ IN_FLIGHT_MOST = 100_000
 """Rows that a path may hold: more than that behind the first unanswered row, and one was lost."""
 TRIES = 3
 """Of a run while the host disturbs it."""
-GRID = [(bundle, parallelism) for bundle in (1_000, 10_000, 100_000) for parallelism in (1, 2)]
+GRID = [(bundle, parallelism) for bundle in (10_000, 100_000) for parallelism in (1, 2)]
+"""Bundles of 1,000 rows carried half as many events as those of 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,6 @@ def _once(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: flo
                      "--bundle", str(bundle), "--parallelism", str(parallelism)]
         if work.model:
             arguments += ["--model-dir", newest_version(Path(work.model))]
-        if kind == "map":
-            arguments += ["--mode", "thread"]
         if kind == "udf_bare":
             arguments += ["--bare"]
         with machine.job(IN_FLINK, arguments):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -131,8 +129,6 @@ def rig(**cluster_settings) -> Iterator[Rig]:
     directory = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     kafka, controller, zookeeper, rest = ports.free_ports(4)
     broker_config = broker.BrokerConfig(directory / "broker", kafka, controller)
-    # the interpreter that Flink embeds for `thread` mode does not know a venv's packages
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), sysconfig.get_path("purelib")]))
     cluster_config = cluster.ClusterConfig(directory / "flink", rest, zookeeper, 0, **cluster_settings)
     try:
         with Supervisor(directory / "logs") as supervisor:

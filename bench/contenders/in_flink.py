@@ -123,7 +123,6 @@ def _insert(tables, stream) -> None:
 def _map(tables, operator: OnFirstUse, chosen: argparse.Namespace) -> None:
     from pyflink.common import Row
 
-    tables.get_config().set("python.execution-mode", chosen.mode)
     stream, kind = _rows(tables)
     added = Added(chosen.bare)
 
@@ -161,7 +160,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bundle", type=int, default=1000)
     parser.add_argument("--bundle-ms", type=int, default=1000)
     parser.add_argument("--parallelism", type=int, default=1)
-    parser.add_argument("--mode", choices=("process", "thread"), default="process")
     parser.add_argument("--object-reuse", action="store_true")
     parser.add_argument("--bare", action="store_true", help="output records without what the service's path adds")
     return parser.parse_args()
