@@ -143,7 +143,8 @@ class HostedStage:
     def _control_now(self, now: float) -> Control:
         setting, rate, filled = self.stage.setting, self.stage.rate_at(now), self._crowded
         batch = min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
-        window = setting.window + ceil(self.stage.aside / self.telemetry.proxies)  # rows set aside must not keep those that can be in time from coming
+        beside = ceil(self.stage.aside / self.telemetry.proxies)  # rows set aside must not keep those that can be in time from coming
+        window = max(setting.window, min(setting.window + beside, WINDOW_ROWS))
         if filled <= CALM:
             return Control(window, batch, 0)
         left = max(0.0, (1 - filled) / (1 - CALM))

@@ -1,11 +1,12 @@
 """A stage's proxy in Flink: gathers rows into micro-batches and keeps the window. The rule is the connector's `SendQueue`.
 
     u      rows sent and not answered          w    window: rows that may be        h    rows worth gathering, by the service's hint
-    a      rows that the service has set aside, as of the last millisecond: they take no place in the window
+    a      rows that the service has set aside, as of the last millisecond: they take no place in the window, up to WINDOW_ROWS in all
     t_1    when the row that waits longest came, or the last micro-batch left, the later
 
+    room = max(w, min(w + a, WINDOW_ROWS)) - u
     u = 0             at once
-    w + a - u < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
+    room < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
     else              when h rows wait, at the latest at t_1 + linger
     h                 ceil(rate * GATHER_S), at least 1, as of the last millisecond; told with every answer; the largest request at most
 
@@ -26,6 +27,7 @@ from simulator.rows import Slots
 
 GATHER_S = 0.002  # as the service tells proxies, and how often it looks at its rate (operators.hosted)
 CONTROL_S = 0.001
+WINDOW_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Gathering:
 
     max_rows: int = 512
     linger_s: float = 0.002
-    window: int = 8192
+    window: int = WINDOW_ROWS
     row_s: float = 0.0
 
 
@@ -101,7 +103,7 @@ class Proxy:
         self._sending = True
         due_s = self._due_s(now_s)
         while due_s <= now_s:
-            room = self.window + self.aside - self.unanswered
+            room = self._room()
             slots = self.inbox.take(min(self.inbox.here(now_s), room, self._settings.max_rows))
             self._left_s = now_s
             self.unanswered += len(slots)
@@ -118,6 +120,10 @@ class Proxy:
         self._not_before_s = max(self._not_before_s, until_s)
         self._loop.at(until_s, PROXY, self._timer)
 
+    def _room(self) -> int:
+        window = max(self.window, min(self.window + self.aside, WINDOW_ROWS)) if self.aside else self.window
+        return window - self.unanswered
+
     def _timer(self, now_s: float, _: None) -> None:
         if now_s >= self._timer_s:
             self._timer_s = inf
@@ -128,7 +134,7 @@ class Proxy:
         if first_s == inf:
             return inf
         if self.unanswered:
-            room = self.window + self.aside - self.unanswered
+            room = self._room()
             self._blocked = room < self._worth and (room <= 0 or room < self.inbox.here(now_s))
             if self._blocked:
                 return inf

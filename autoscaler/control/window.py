@@ -16,7 +16,7 @@
     window  of one proxy: rows / proxies, upwards; left alone where it is nearer than NEAR to what is set
 
 While nothing is known and not all of it is used up, the window stays as it is: one that is not used up is none. Rows set aside, which can no
-longer be in time, take no place in it: the service lets as many more be sent (operators.hosted).
+longer be in time, take no place in it: the service lets as many more be sent, up to the window it starts with (operators.hosted).
 
 Source: ConScale's rational range (`scatter`), scaled at once with the replicas and then measured again. HEADROOM, g, MOST and the doubling are ours.
 """

@@ -5,7 +5,7 @@ import numpy as np
 from operators import hosted
 from simulator.inbox import Coming, Handed
 from simulator.loop import Loop
-from simulator.proxy import CONTROL_S, GATHER_S, Gathering, Proxy, gathered
+from simulator.proxy import CONTROL_S, GATHER_S, WINDOW_ROWS, Gathering, Proxy, gathered
 from simulator.rows import COLUMNS, Rows
 
 
@@ -83,6 +83,14 @@ def test_rows_that_the_service_set_aside_take_no_place_in_the_window():
     assert bench.sent == [(0.1, 4), (0.2, 3)]
 
 
+def test_a_backlog_that_is_late_as_a_whole_gets_no_more_than_the_default_window():
+    bench = Bench(Gathering(window=WINDOW_ROWS, linger_s=0.0, max_rows=WINDOW_ROWS))
+    bench.hand(2 * WINDOW_ROWS, 0.1)
+    bench.proxy.aside = WINDOW_ROWS
+    bench.answered(0, 0.2)
+    assert bench.sent == [(0.1, WINDOW_ROWS)]
+
+
 def test_another_window_holds_at_once():
     bench = Bench(Gathering(window=4, linger_s=0.0))
     bench.hand(10, 0.1)
@@ -130,7 +138,7 @@ def test_handed_rows_are_taken_in_order_across_their_parts():
 
 
 def test_the_service_gathers_by_the_same_constants():
-    assert (GATHER_S, CONTROL_S) == (hosted.GATHER_S, hosted.CONTROL_S)
+    assert (GATHER_S, CONTROL_S, WINDOW_ROWS) == (hosted.GATHER_S, hosted.CONTROL_S, hosted.WINDOW_ROWS)
 
 
 def test_a_subtask_sends_no_more_than_its_own_time_allows():
