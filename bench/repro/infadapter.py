@@ -51,7 +51,7 @@ from simulator.simulation import simulate
 
 BEGINS_S = 1300920
 PAST_S = 600
-OTHERS_S = 600
+OTHERS_S = 300
 OTHERS_FACTOR = 9.7
 """From about 10 events/s, as `ablate` has NASA and Azure, to the window's 97."""
 SEARCH_S = 600

@@ -55,7 +55,7 @@ PIPELINES = ("video", "audio-qa", "audio-sent")
 BEGINS = {"Bursty": 1301160, "Steady_Low": 1299600, "Steady_High": 1768800, "Fluctuating": 1301400}
 DIVIDER = 8.0
 PAST_S = 600
-OTHERS_S = 600
+OTHERS_S = 300
 INTERVAL_S = 10.0
 STEP_S = 10
 HORIZON_S = 20.0
@@ -291,7 +291,7 @@ def _curves() -> tuple[Curve, ...]:
     few = ("ipa", "sluice, same levers", "sluice")
     cold = tuple((cold_s, case("video, bursty", on_window("video", "Bursty", False, ChangeTimes(cold_s, resize_s=RESIZE_S)), few))
                  for cold_s in COLD_STARTS_S)
-    resize = tuple((1000 * resize_s, case("video, bursty", on_window("video", "Bursty", False, ChangeTimes(COLD_START_S, resize_s=resize_s)), few))
+    resize = tuple((1000 * resize_s, case("video, bursty", on_window("video", "Bursty", False, ChangeTimes(COLD_START_S, resize_s=resize_s)), ("sluice",)))
                    for resize_s in RESIZES_S)
     preferences = [Curve(f"preferences, {pipeline}", "resources 0, balanced 1, accuracy 2", tuple(
         (float(place), case(f"{pipeline}, bursty", on_window(pipeline, "Bursty", False, TIMES, weights), few))
