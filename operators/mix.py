@@ -12,8 +12,9 @@ Shares      n rows: c[k] += n w[k]; they are given one by one to the largest cre
 Accuracy    a row goes to ways with a[k] >= f[i], those with a share first; where there is none, to the most accurate, and is counted.
             Rows that may go to fewest ways come first, so that the others make up for them; what they cannot is remembered up to
             DEBT_MAX rows. Compared as 32-bit numbers, as which f travels.
-Deadline    a row with now + E > D goes to the most accurate other way with a >= f that has room for it before D. Where there is none it
-            stays, and the stage does with it what its `on_late` says. Rows that must be kept are late already and stay.
+Deadline    a row with now + E > D goes to the most accurate other way with a >= f that has room for it before D, the most valuable rows of a
+            request first. Where there is none it stays, and the stage does with it what its `on_late` says. Rows that must be kept are late
+            already and stay.
 Version     a row that met a version at another stage of the same model goes to that version, whatever else, while it is there: at an open
             way, or at a lingering one, which takes no other rows.
 
@@ -43,10 +44,12 @@ class Asks:
 
     floors  minimum accuracies, float32
     pins    versions that they met, as bytes `variant:version`, empty = none
+    values  what they are worth beside each other, float32
     """
 
     floors: Callable[[Any], NDArray[np.float32] | None] = lambda request: None
     pins: Callable[[Any], NDArray[np.bytes_] | None] = lambda request: None
+    values: Callable[[Any], NDArray[np.float32] | None] = lambda request: None
 
 
 NOTHING = Asks()
@@ -82,7 +85,7 @@ class Mix:
         """Rows that went to another way for their deadline's sake."""
         self.below = 0
         """Rows for which no way was accurate enough."""
-        self._floors, self._pins = asks.floors, asks.pins
+        self._floors, self._pins, self._values = asks.floors, asks.pins, asks.values
         self._share = share
         self._ways: list[Way] = []
         self.lingering: Sequence[Way] = ()
@@ -242,12 +245,19 @@ class Mix:
                 continue
             room = other.stage.room(self._due_s(run) - now, now) - sum(map(len, placed.get(other, ())))
             may = np.arange(len(run)) if floors is None else np.flatnonzero(floors[run.rows] <= accuracy)
-            going = may[: max(0, room)]
+            going = self._worthiest(run, may, max(0, room))
             if len(going):
                 self.diverted += len(going)
                 found.append((other, chosen(run, going)))
                 run = chosen(run, np.delete(np.arange(len(run)), going))
         return [*found, (way, run)] if len(run) else found
+
+    def _worthiest(self, run: Run, positions: NDArray[np.intp], rows: int) -> NDArray[np.intp]:
+        """So many of these rows of the run, the most valuable, of equals the most urgent; ascending."""
+        values = self._values(run.request) if len(positions) > rows else None
+        if values is None:
+            return positions[:rows]
+        return np.sort(positions[np.argsort(-values[run.rows[positions]], kind="stable")[:rows]])
 
 
 def leveled(credits: Sequence[float], rows: int) -> list[int]:

@@ -62,7 +62,7 @@ class Serving:
 
         shared = any(other is not spec and spec.shares_model(other) for other in self.pipeline.stages)
         linger_s = LINGER_SLOS * self.pipeline.slo_ms * 1e-3 if shared else 0.0
-        lanes = Lanes([LaneSetting(setting)], make, Asks(attrgetter("floors"), attrgetter("pins")), share, linger_s)
+        lanes = Lanes([LaneSetting(setting)], make, Asks(attrgetter("floors"), attrgetter("pins"), attrgetter("values")), share, linger_s)
         telemetry = StageTelemetry(self.pipeline.name, spec.name, self.pipeline.slo_ms)
         return HostedStage(spec, lanes, telemetry, self.repository, self.processors)
 

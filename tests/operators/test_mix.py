@@ -196,6 +196,14 @@ def test_only_as_many_go_as_the_faster_way_has_room_for():
     assert (len(found[0.8]), len(found[0.9])) == (5, 15)  # 5 * 10 ms = 50 ms
 
 
+def test_where_there_is_room_for_few_the_most_valuable_go():
+    slow, fast = way(0.9, row_s=0.1), way(0.8, row_s=0.01)
+    mix = Mix(Asks(values={"a": np.array([1, 5, 1, 5, 0, 1, 5, 5], np.float32)}.get))
+    mix.open({slow: 1.0, fast: 0.0})
+    found = rows(placed(mix, 8, deadline_s=0.05))
+    assert found == {0.8: [0, 1, 3, 6, 7], 0.9: [2, 4, 5]}  # 5 * 10 ms = 50 ms
+
+
 def test_a_row_stays_where_the_faster_way_is_not_accurate_enough():
     slow, fast = way(0.9, row_s=0.1), way(0.8, row_s=0.001)
     mix = mix_of({slow: 1.0, fast: 0.0}, floors={"a": np.array([0.85, 0.0], np.float32)})
