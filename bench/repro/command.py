@@ -24,6 +24,7 @@ STUDIES = {
     "proteus": "variants on a fixed cluster of cores and GPUs: Proteus, Clipper, INFaaS-like, Sommelier-like; its gap, loads and batch rules",
     "ipa": "accuracy against cores over a pipeline: IPA, FA2-low, FA2-high, RIM on four windows; preferences, predictors",
     "infadapter": "sets of variants against cores: InfAdapter, MS+, VPA with one variant; its weight of the cores",
+    "loki": "a pipeline's hardware and accuracy, rates by the variant upstream: Loki, hardware only, InferLine-like, Proteus by stage",
     "ablate": "ours without each of its parts, on windows that no paper used",
 }
 SEEDS, FEW = 10, 3

@@ -1,7 +1,8 @@
 """Proteus: nine families of queries on a fixed cluster of three kinds of device, beside Clipper, INFaaS-like and Sommelier-like.
 
     truth      the table's mean latencies, straight between measured batches, with noise and bias; planners get means of samples
-    events     the traces' own time stamps; which family one belongs to is drawn with the family's part of the trace. SLO 300 ms, the trace's own
+    events     the traces' own time stamps, and Poisson ones on windows that no paper used; which family one belongs to is drawn with the family's
+               part of the trace. SLO 300 ms, the trace's own
     clusters   20 cores, 10 GTX 1080 Ti and 10 V100 (from memory), and 10 of each kind (the released simulator's default)
     changes    a device takes up another variant in `load_s`: 0 as released, a curve beside it. No device is ever added
     dispatch   Proteus and Sommelier-like: `proteus_rule`; Clipper: AIMD; INFaaS-like: a batch of b or FIXED_WAIT_S after the first.
@@ -42,6 +43,7 @@ from bench.repro.profile import Profile, ours
 from bench.repro.proteus_bound import bounded, fluid
 from bench.repro.proteus_filled import Filled
 from bench.repro.proteus_rule import ProteusRule
+from bench.repro.proteus_unseen import by_window, of_mean, windows
 from bench.repro.runs import BOUND, Found, Rows
 from bench.repro.setting import Build, Setting
 from bench.repro.study import Case, Contender, Curve, Make, Role, Study
@@ -54,6 +56,8 @@ CLUSTERS = {"20 + 10 + 10": published.PAPER, "10 + 10 + 10": published.SIMULATOR
 MAIN = ("zipf_exponential", "20 + 10 + 10")
 SMALL = "10 + 10 + 10"
 LOADS_S = (0.0, 1.0, 3.0, 7.0, 15.0)
+UNSEEN_S, MEAN = 200, 259.0
+"""Of the windows that no paper used: seconds, and events/s as in the main trace."""
 TIMES = {1.0: "zipf_exponential", 1.5: "medium-normal_load"}
 """The load of the two traces of one shape."""
 RELEASED_GAP = 0.5
@@ -64,7 +68,7 @@ FIXED_WAIT_S = 0.05
 DEVICE = 0.01
 LEVERS = Levers(vertical=False, parallelism=False)
 EVERYBODY = ("proteus", "clipper-ha", "clipper-ht", "infaas-like", "sommelier-like", "sluice, same levers")
-FEW = ("proteus", "clipper-ht", "infaas-like", "sluice, same levers")
+FEW = ("proteus", "clipper-ht", "sluice, same levers")
 LOADED = ("proteus", "proteus, loading counted", "sluice, same levers")
 RULES: dict[str, Callable[[], Rule]] = {
     "its rule as released": partial(ProteusRule, 0.0), "adaptive (ours)": AdaptiveRule, "AIMD": AimdRule, "early drop": EarlyDropRule,
@@ -100,10 +104,15 @@ def families(trace: str, cluster: str, seconds: float, load_s: float = 0.0) -> F
     times_s = _stamps(trace)
     times_s = times_s[times_s < seconds]
     rates = tuple(np.bincount(times_s.astype(np.int64)).astype(float).tolist())
-    problem = as_families(published.problem(trace, CLUSTERS[cluster]))
+    return at_rates(rates, trace, cluster, load_s, Stamps(times_s))
+
+
+def at_rates(rates: tuple[float, ...], parts_of: str, cluster: str, load_s: float = 0.0, trace: Stamps | None = None) -> Families:
+    """parts_of: the trace whose families these are. trace: the events themselves; None = drawn at the rates."""
+    problem = as_families(published.problem(parts_of, CLUSTERS[cluster]))
     parts = {stage.name: stage.weight for stage in problem.stages}
-    setting = Setting(problem, between(problem), rates, ChangeTimes(load_s, variant_s=load_s), start=sum(rates[:10]) / len(rates[:10]),
-                      graph=lambda make: beside(parts, make), trace=Stamps(times_s))
+    setting = Setting(problem, between(problem), rates, ChangeTimes(load_s, variant_s=load_s), start=max(1.0, sum(rates[:10]) / len(rates[:10])),
+                      graph=lambda make: beside(parts, make), trace=trace)
     return Families(setting, parts)
 
 
@@ -214,10 +223,14 @@ def study(quick: bool) -> Study:
     tables = [(", ".join(MAIN), main, (*EVERYBODY, "sluice"))]
     tables += [(f"{trace}, {cluster}", families(trace, cluster, seconds), which) for trace, cluster, which in (
         (MAIN[0], SMALL, EVERYBODY), ("medium-normal_load", SMALL, EVERYBODY), ("zipf_uniform", SMALL, FEW))]
+    unseen = [(f"{source}, {MAIN[1]}", [at_rates(of_mean(rates, MEAN), *MAIN) for rates in of_source])
+              for source, of_source in windows(30 if quick else UNSEEN_S).items()]
+    best = {name: one.best_feasible() for name, one in [*((name, one) for name, one, _ in tables), *((name, ones[0]) for name, ones in unseen)]}
     parts = tuple((times, case(trace, families(trace, MAIN[1], seconds), PARTS)) for times, trace in TIMES.items())
     loads = tuple((load_s, case(f"loading {load_s:g} s", families(*MAIN, seconds, load_s), LOADED, load_s)) for load_s in LOADS_S)
     return Study(
-        "proteus", "Proteus, accuracy scaling on a fixed cluster", tuple(case(*table) for table in tables),
+        "proteus", "Proteus, accuracy scaling on a fixed cluster",
+        (*(case(*table) for table in tables), *(by_window(name, [case(name, one, FEW) for one in ones]) for name, ones in unseen)),
         {"accuracy drop": "up to 3 times smaller than the baselines' (3.2 in the text)", "violations": "2 to 10 times fewer than the baselines",
          "context only": "the paper's own runs are not public; its cluster is from memory"},
         ("Which family an event belongs to is drawn, with the parts that the families have of the whole trace.",
@@ -228,7 +241,7 @@ def study(quick: bool) -> Study:
         () if quick else (Curve(f"gap, idle devices and batch rules, {MAIN[1]}", "load, times", parts),
                              Curve(f"loading a variant, {', '.join(MAIN)}", "load, s", loads)),
         () if quick else LEVELS, (tables[-1][0],), metrics=("violation_share", "accuracy"), panels=("rate", "violations", "accuracy", "cores"),
-        findings=partial(findings, best={name: one.best_feasible() for name, one, _ in tables}),
+        findings=partial(findings, best=best),
     )
 
 

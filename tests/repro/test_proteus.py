@@ -18,6 +18,7 @@ from bench.repro.proteus import Families, as_families, beside, between, case, co
 from bench.repro.proteus_bound import bounded, fluid
 from bench.repro.proteus_filled import filled
 from bench.repro.proteus_rule import ProteusRule, power
+from bench.repro.proteus_unseen import by_window, of_mean, of_peak
 from bench.repro.row import row
 from bench.repro.runs import BOUND, Found, Rows, run
 from bench.repro.setting import Setting
@@ -199,3 +200,14 @@ def test_options_that_another_beats_are_not_planned_with():
     best, slow, cheap = Option("a", 1, 1.0, 10.0, 100.0, 0.9, 1.0), Option("b", 1, 1.0, 12.0, 90.0, 0.9, 1.0), Option("c", 1, 1.0, 5.0, 200.0, 0.8, 1.0)
     elsewhere = replace(slow, device="gpu")
     assert unbeaten((best, slow, cheap, elsewhere)) == (best, cheap, elsewhere)
+
+
+def test_seeds_take_the_windows_in_turn():
+    both = by_window("both", [case(name, small(rate, seconds=12), ("proteus",)) for name, rate in (("first", 20.0), ("second", 40.0))])
+    assert [len(both.contenders[0].make(HEADLINE, seed)[0].arrivals.trace.times_s) for seed in (2, 3)] == [240, 480]
+    assert both.bound(HEADLINE, 2)["violation_share"] == 0.0
+
+
+def test_windows_are_scaled_to_a_mean_or_a_busiest_second():
+    assert of_mean((1.0, 3.0), 10.0) == (5.0, 15.0)
+    assert of_peak((1.0, 4.0), 10.0) == (2.5, 10.0)
