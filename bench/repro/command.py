@@ -25,6 +25,7 @@ STUDIES = {
     "ipa": "accuracy against cores over a pipeline: IPA, FA2-low, FA2-high, RIM on four windows; preferences, predictors",
     "infadapter": "sets of variants against cores: InfAdapter, MS+, VPA with one variant; its weight of the cores",
     "loki": "a pipeline's hardware and accuracy, rates by the variant upstream: Loki, hardware only, InferLine-like, Proteus by stage",
+    "conscale": "the window of rows in flight as replicas change: retuned, fixed at the best and at the default, not retuned",
     "ablate": "ours without each of its parts, on windows that no paper used",
 }
 SEEDS, FEW = 10, 3
