@@ -13,7 +13,8 @@ AdaptiveRule, the default, waits only where the load needs it, and lets rows tha
     q >= b_max                                    release b_max, "full"
     q >= b* or b* > b+                            release q, "idle"
     now >= D - l+(q + 1) - SPARE * l+(b*)         release q, "deadline"
-    else                                          wait until then, or until lam says b* rows are there
+    now >= A + max(PROMPT_S, OVERDUE * b* / lam)  release q, "idle": the load is no more what lam says           A: when the most urgent row came
+    else                                          wait until the earlier of these, or until lam says b* rows are there
   Hard pressed, with m = min(q, b*, b+):
     E < now + l+(1)      set aside the rows of which that is true, and begin again
     now + l+(m) <= E     release as many, from m to min(q, b_max), as let the first be in time, "deadline"
@@ -59,6 +60,8 @@ EFFICIENT = 0.95
 SPARE = 3.0
 PATIENCE_S = 60.0
 TURN = 16
+OVERDUE = 4.0
+PROMPT_S = 0.01  # rows come in micro-batches; a wait of so little is not worth being clever about
 LEAST_WAIT_S = 0.0005  # a shorter one is not worth a wake-up
 
 
@@ -166,8 +169,11 @@ class AdaptiveRule:
         latest = view.stage_deadline() - time.within(rows + 1) - SPARE * time.within(needed)
         if now >= latest:
             return Release(rows, Reason.DEADLINE)
+        overdue = queue.first().arrived + max(PROMPT_S, OVERDUE * needed / view.rate)
+        if now >= overdue:
+            return _new(Release, (rows, _IDLE, None, 0))
         filled = now + max(LEAST_WAIT_S, (needed - rows) / view.rate)
-        return _new(Wait, (latest if latest < filled else filled,))
+        return _new(Wait, (min(latest, filled, overdue),))
 
     def _by_value(self, view: View, rows: int, is_pressed: bool, now: float) -> Release | GiveUp | None:
         """What differs from the rest of the rule where rows are not all worth the same."""

@@ -37,9 +37,33 @@ def test_two_replicas_need_half_the_batch():
 
 
 def test_the_first_row_is_not_made_late_by_waiting():
-    # deadline 0.1 s, any batch 10 ms, its own and three to spare: from 0.06 s on it must go
-    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.1), now=0.0599) == Wait(pytest.approx(0.06))
-    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.1), now=0.0601) == Release(3, Reason.DEADLINE)
+    # deadline 0.08 s, any batch 10 ms, its own and three to spare: from 0.04 s on it must go
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.08), now=0.0399) == Wait(pytest.approx(0.04))
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10, deadline_s=0.08), now=0.0401) == Release(3, Reason.DEADLINE)
+
+
+def test_rows_that_should_have_come_long_ago_are_not_waited_for():
+    # b* = 11 rows come in 11 ms at that rate; four times as long after the first came, the rate is no more what it was
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10), now=0.0435) == Wait(pytest.approx(0.044))
+    assert AdaptiveRule().decide(view(3, rate=1000, fixed_ms=10), now=0.0441) == Release(3, Reason.IDLE)
+
+
+@pytest.mark.parametrize("before", [1_000, 5_000, 28_000])
+def test_a_lone_row_after_a_sharp_drop_of_load_leaves_soon(before: int):
+    rate, now = ArrivalRate(), 0.0
+    for _ in range(2000):
+        now += 0.001
+        rate.add(before // 1000, now)
+    alone = view(0, fixed_ms=1, per_row_ms=0.02)
+    begun = now = now + 0.05
+    rate.add(1, now)
+    for run in runs_of("a", np.array([now + 0.5]), now):
+        alone.queue.add(run)
+    while isinstance(asked := AdaptiveRule().decide(alone._replace(rate=rate.at(now)), now), Wait):
+        assert asked.until > now
+        now = asked.until
+    assert asked == Release(1, Reason.IDLE)
+    assert now - begun <= 0.0151
 
 
 def test_a_stage_spends_only_its_share_of_the_deadline():
