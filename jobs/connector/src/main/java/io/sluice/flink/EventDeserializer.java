@@ -48,6 +48,7 @@ public final class EventDeserializer implements KafkaRecordDeserializationSchema
         EventHeaders headers = headers(record.headers());
         long deadlineMs = timestampMs + sloMs;
         float minAccuracy = Origin.NO_MIN_ACCURACY;
+        float worth = Origin.PLAIN_WORTH;
         String unreadable = null;
         if (headers.size() > 0) {
             try {
@@ -63,12 +64,17 @@ public final class EventDeserializer implements KafkaRecordDeserializationSchema
                 if (accuracy != null) {
                     minAccuracy = EventHeaders.decodeMinAccuracy(accuracy);
                 }
+                byte[] value = headers.single(EventHeaders.EVENT_VALUE);
+                if (value != null) {
+                    worth = EventHeaders.decodeWorth(value);
+                }
             } catch (BadHeaderException e) {
                 unreadable = e.getMessage();
             }
         }
         Origin origin = new Origin(
-                record.topic(), record.partition(), record.offset(), timestampMs, record.key(), record.value(), headers, deadlineMs, minAccuracy);
+                record.topic(), record.partition(), record.offset(), timestampMs, record.key(), record.value(), headers, deadlineMs, minAccuracy,
+                worth);
         Event event = Event.read(origin, deadlineMs < nowMs);
         return unreadable == null ? event : event.withFailure(new Failure(STAGE, Failure.BAD_HEADER, unreadable));
     }

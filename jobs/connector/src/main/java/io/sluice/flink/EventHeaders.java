@@ -13,6 +13,7 @@ public final class EventHeaders {
     static final String EVENT_ID = "event-id";
     static final String DEADLINE = "deadline";
     static final String MIN_ACCURACY = "min-accuracy";
+    static final String EVENT_VALUE = "event-value";
 
     private static final int EVENT_ID_MAX_BYTES = 128;
     private static final int NUMBER_MAX_DIGITS = 18;
@@ -109,6 +110,13 @@ public final class EventHeaders {
             throw new BadHeaderException(MIN_ACCURACY + " is " + printable(value) + "; use a decimal 0..1");
         }
         return accuracy;
+    }
+
+    static float decodeWorth(byte[] value) throws BadHeaderException {
+        if (!isDecimal(value)) {
+            throw new BadHeaderException(EVENT_VALUE + " is '" + printable(value) + "'; use a decimal from 0 on");
+        }
+        return Float.parseFloat(new String(value, StandardCharsets.US_ASCII));
     }
 
     private static boolean isDecimal(byte[] value) {

@@ -22,6 +22,9 @@ final class EventParts {
         if (EventTypeSerializer.hasMinAccuracy(flags)) {
             out.writeFloat(origin.minAccuracy());
         }
+        if (EventTypeSerializer.hasWorth(flags)) {
+            out.writeFloat(origin.worth());
+        }
         if (EventTypeSerializer.hasKey(flags)) {
             Bytes.write(origin.key(), out);
         }
@@ -40,10 +43,11 @@ final class EventParts {
         long timestampMs = in.readLong();
         long deadlineMs = in.readLong();
         float minAccuracy = EventTypeSerializer.hasMinAccuracy(flags) ? in.readFloat() : Origin.NO_MIN_ACCURACY;
+        float worth = EventTypeSerializer.hasWorth(flags) ? in.readFloat() : Origin.PLAIN_WORTH;
         byte[] key = EventTypeSerializer.hasKey(flags) ? Bytes.read(in) : null;
         byte[] value = EventTypeSerializer.hasOriginal(flags) ? Bytes.read(in) : null;
         EventHeaders headers = EventTypeSerializer.hasHeaders(flags) ? headers(in) : EventHeaders.NONE;
-        return new Origin(topic, partition, offset, timestampMs, key, value, headers, deadlineMs, minAccuracy);
+        return new Origin(topic, partition, offset, timestampMs, key, value, headers, deadlineMs, minAccuracy, worth);
     }
 
     private void headers(EventHeaders headers, DataOutputView out) throws IOException {

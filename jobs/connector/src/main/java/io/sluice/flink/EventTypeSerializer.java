@@ -29,6 +29,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     private static final int SEQUENCE = 1 << 10;
     private static final int EXCUSED = 1 << 11;
     private static final int SKIP = 1 << 12;
+    private static final int WORTH = 1 << 13;
 
     private transient EventParts parts;
 
@@ -74,6 +75,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
         flags |= event.value != null && event.value == origin.value() ? VALUE_IS_ORIGINAL : 0;
         flags |= origin.headers().size() > 0 ? HEADERS : 0;
         flags |= origin.minAccuracy() >= 0 ? MIN_ACCURACY : 0;
+        flags |= origin.worth() != Origin.PLAIN_WORTH ? WORTH : 0;
         flags |= event.slots.length > 0 ? SLOTS : 0;
         flags |= event.frames.length > 0 ? FRAMES : 0;
         flags |= event.traces.length > 0 ? TRACES : 0;
@@ -114,6 +116,10 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
 
     static boolean hasMinAccuracy(int flags) {
         return (flags & MIN_ACCURACY) != 0;
+    }
+
+    static boolean hasWorth(int flags) {
+        return (flags & WORTH) != 0;
     }
 
     @Override

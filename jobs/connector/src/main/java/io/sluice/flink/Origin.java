@@ -3,8 +3,8 @@ package io.sluice.flink;
 /**
  * Where an event came from and what its producer said: shared, unchanged, by everything made from one Kafka record.
  *
- * <p>{@code timestampMs} and {@code deadlineMs} are Unix times in ms; {@code minAccuracy} is -1 when the event asks for none. {@code key} and
- * {@code value} may be null. The arrays are never written to.
+ * <p>{@code timestampMs} and {@code deadlineMs} are Unix times in ms; {@code minAccuracy} is -1 when the event asks for none; {@code worth}, from 0 on, is what
+ * the event is worth beside others when not all can be in time. {@code key} and {@code value} may be null. The arrays are never written to.
  */
 public record Origin(
         String topic,
@@ -15,9 +15,25 @@ public record Origin(
         byte[] value,
         EventHeaders headers,
         long deadlineMs,
-        float minAccuracy) {
+        float minAccuracy,
+        float worth) {
 
     public static final float NO_MIN_ACCURACY = -1f;
+    public static final float PLAIN_WORTH = 1f;
+
+    /** An event that is worth as much as any other. */
+    public Origin(
+            String topic,
+            int partition,
+            long offset,
+            long timestampMs,
+            byte[] key,
+            byte[] value,
+            EventHeaders headers,
+            long deadlineMs,
+            float minAccuracy) {
+        this(topic, partition, offset, timestampMs, key, value, headers, deadlineMs, minAccuracy, PLAIN_WORTH);
+    }
 
     /** The id the producer gave, else {@code topic-partition-offset}. */
     public String eventId() {

@@ -42,7 +42,9 @@ final class RequestEncoder {
         add(message, "deadline_ms", "INT64", rows.length, deadlines(rows));
         boolean accuracy = false;
         boolean keep = false;
+        boolean worth = false;
         for (InFlightRow row : rows) {
+            worth |= row.event.origin.worth() != Origin.PLAIN_WORTH;
             accuracy |= row.event.origin.minAccuracy() >= 0;
             keep |= row.mustBeAnswered();
         }
@@ -51,6 +53,9 @@ final class RequestEncoder {
         }
         if (keep) {
             add(message, "keep", "BOOL", rows.length, keeps(rows));
+        }
+        if (worth) {
+            add(message, "value", "FP32", rows.length, worths(rows));
         }
         if (!sameModel.isEmpty() && anyMet(rows)) {
             add(message, "version", "BYTES", rows.length, bytes(rows, this::met));
@@ -116,6 +121,14 @@ final class RequestEncoder {
         byte[] raw = new byte[rows.length * 4];
         for (int i = 0; i < rows.length; i++) {
             FLOAT.set(raw, i * 4, rows[i].event.origin.minAccuracy());
+        }
+        return UnsafeByteOperations.unsafeWrap(raw);
+    }
+
+    private static ByteString worths(InFlightRow[] rows) {
+        byte[] raw = new byte[rows.length * 4];
+        for (int i = 0; i < rows.length; i++) {
+            FLOAT.set(raw, i * 4, rows[i].event.origin.worth());
         }
         return UnsafeByteOperations.unsafeWrap(raw);
     }

@@ -38,6 +38,7 @@ class EventDeserializerTest {
         assertEquals("in-2-9", event.eventId());
         assertEquals(1_000_100, event.origin.deadlineMs());
         assertEquals(-1f, event.origin.minAccuracy());
+        assertEquals(1f, event.origin.worth());
         assertNull(event.origin.key());
         assertFalse(event.excused() || event.failed());
     }
@@ -50,6 +51,12 @@ class EventDeserializerTest {
         assertEquals(0.5f, event.origin.minAccuracy());
         assertArrayEquals(new String[] {"x", "event-id", "deadline", "min-accuracy", "x", "event-id"}, event.origin.headers().names);
         assertNull(event.origin.headers().value(0));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"0, 0", "1, 1", "2.5, 2.5", "100000, 100000", ".5, 0.5"})
+    void whatAnEventIsWorthIsRead(String header, float worth) {
+        assertEquals(worth, read(1_000_000, "event-value", header).origin.worth());
     }
 
     @ParameterizedTest
@@ -72,6 +79,11 @@ class EventDeserializerTest {
                 "min-accuracy, 1e-1, min-accuracy is '1e-1'",
                 "min-accuracy, -0.5, min-accuracy is '-0.5'",
                 "min-accuracy, ., min-accuracy is '.'",
+                "event-value, NULL, event-value is null",
+                "event-value, '', event-value is ''",
+                "event-value, -1, event-value is '-1'",
+                "event-value, Infinity, event-value is 'Infinity'",
+                "event-value, 1e3, event-value is '1e3'",
             })
     void aHeaderThatCannotBeReadFailsTheEvent(String name, String value, String detail) {
         Event event = read(1_000_000, name, value);

@@ -29,8 +29,8 @@ class EventTypeSerializerTest {
         Origin a = expected.origin;
         Origin b = actual.origin;
         assertEquals(
-                List.of(a.topic(), a.partition(), a.offset(), a.timestampMs(), a.deadlineMs(), a.minAccuracy()),
-                List.of(b.topic(), b.partition(), b.offset(), b.timestampMs(), b.deadlineMs(), b.minAccuracy()));
+                List.of(a.topic(), a.partition(), a.offset(), a.timestampMs(), a.deadlineMs(), a.minAccuracy(), a.worth()),
+                List.of(b.topic(), b.partition(), b.offset(), b.timestampMs(), b.deadlineMs(), b.minAccuracy(), b.worth()));
         assertArrayEquals(a.key(), b.key());
         assertArrayEquals(a.value(), b.value());
         assertArrayEquals(a.headers().names, b.headers().names);
@@ -47,7 +47,7 @@ class EventTypeSerializerTest {
     @Test
     void everyKindOfEventComesBackAsItWas() throws IOException {
         Event plain = Events.event(7, "value");
-        Event bare = Event.read(new Origin("t", 3, Long.MAX_VALUE, 0, null, null, EventHeaders.NONE, -5, 0.25f), true);
+        Event bare = Event.read(new Origin("t", 3, Long.MAX_VALUE, 0, null, null, EventHeaders.NONE, -5, 0.25f, 2.5f), true);
         Event headed = Events.event(8, "", Events.headers("a", "1", "a", null, "b", "", LONG_NAME, "é", "a", "1"));
         Event worked = headed.withValue(Events.utf8("result"), Events.trace("classify", -1)).withSlot(2, Events.utf8("kept")).withSequence(0);
         Event child = Events.child(Events.child(worked, 1, 3, "c"), 70_000, 100_000, null).withSkip(true);

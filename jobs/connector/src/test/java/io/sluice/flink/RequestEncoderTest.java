@@ -39,6 +39,15 @@ class RequestEncoderTest {
         assertEquals(List.of("rows", "deadline_ms"), encode(List.of("classify"), longer).tensors());
     }
 
+    @Test
+    void whatRowsAreWorthIsSaidWhereNotAllAreWorthTheSame() {
+        Event dear = Event.read(new Origin("in", 0, 1, 0, null, Events.utf8("b"), EventHeaders.NONE, 0, Origin.NO_MIN_ACCURACY, 2.5f), false);
+        TestService.Call call = encode(List.of(), Events.event(0, "a"), dear);
+        assertEquals(List.of("rows", "deadline_ms", "value"), call.tensors());
+        assertEquals(List.of(1f, 2.5f), call.floats("value"));
+        assertEquals(List.of("rows", "deadline_ms"), encode(List.of(), Events.event(0, "a")).tensors());
+    }
+
     private static Trace trace(String stage, String variant, String version) {
         return new Trace(new Trace.Label(stage, variant, version), 1, 1, -1);
     }

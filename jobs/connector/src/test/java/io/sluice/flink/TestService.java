@@ -50,6 +50,15 @@ final class TestService extends GRPCInferenceServiceGrpc.GRPCInferenceServiceImp
             return TestService.strings(message.getRawInputContents(tensors().indexOf(tensor)));
         }
 
+        List<Float> floats(String tensor) {
+            ByteBuffer raw = message.getRawInputContents(tensors().indexOf(tensor)).asReadOnlyByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
+            List<Float> numbers = new ArrayList<>();
+            while (raw.hasRemaining()) {
+                numbers.add(raw.getFloat());
+            }
+            return numbers;
+        }
+
         Answer answer() {
             return new Answer(message.getId());
         }
