@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bench import topics
 from bench.contenders.counts import COUNTED, EVENT, SLICE_MS, SLICES
+from bench.host import DISTURBED, Stolen, settle
 from bench.report import progress, table
 from bench.rig import Rig, cpu_between, rig
 from jobs.embedded import paths
@@ -39,15 +40,18 @@ STALLED_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """measured: between which shares of the events; repeats of each kind."""
+    """measured: between which shares of the events; repeats of each kind. settle_s: waited beforehand at most for a host that settles."""
 
     events: int
     measured: tuple[float, float]
     repeats: int
+    settle_s: float
 
 
-FULL = Lengths(6_000_000, (0.55, 0.95), 2)
-QUICK = Lengths(150_000, (0.3, 0.9), 1)
+FULL = Lengths(6_000_000, (0.55, 0.95), 2, 120.0)
+QUICK = Lengths(150_000, (0.3, 0.9), 1, 0.0)
+TRIES = 3
+"""Of a run while the host disturbs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def run(quick: bool, seed: int) -> dict:
         fill(machine.bootstrap, stream)
         for _ in range(lengths.repeats):
             for kind in KINDS:
-                rate, cpu = _once(machine, kind, stream, lengths)
+                rate, cpu = _undisturbed(machine, kind, stream, lengths)
                 rates[kind].append(rate)
                 spent[kind] = cpu
     middle = {kind: statistics.median(found) for kind, found in rates.items()}
@@ -118,25 +122,35 @@ def fill(bootstrap: str, stream: Stream) -> None:
                 [np.flatnonzero(stream.key % 2 == parity).tolist() for parity in (0, 1)])
 
 
-def _once(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[float, dict[str, float]]:
-    """events/s and CPU per event of one run; raises where the output is not the reference's."""
+def _undisturbed(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[float, dict[str, float]]:
+    """events/s and CPU per event of a run in which the host left the cores to it, of TRIES; else of the last one."""
+    for _ in range(TRIES):
+        settle(lengths.settle_s)
+        rate, cpu, stolen = _once(machine, kind, stream, lengths)
+        if stolen <= DISTURBED:
+            break
+    return rate, cpu
+
+
+def _once(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[float, dict[str, float], float]:
+    """events/s and CPU per event of one run, and the share of the cores' time that the host took; raises where the output is not the reference's."""
     machine.topics(SINK)
     pipeline = KINDS[kind]
     with machine.service(pipeline) as address:
         arguments = ["--pipeline", str(pipeline), "--bootstrap-servers", machine.bootstrap, "--service", address]
         with machine.job(paths.JOB_FILE, arguments) as job:
-            rate, cpu = _measured(machine, lengths)
+            rate, cpu, stolen = _measured(machine, lengths)
             restarts = machine.rest.restarts(job)
     records = verify(machine.bootstrap, stream, kind == "stateful")
     repeated = records - len(stream.key)
     assert restarts or not repeated, f"{repeated:,} records are there twice, although the job never restarted"
-    progress(f"{kind}: {rate:,.0f} events/s; {records:,} records checked, {repeated:,} repeated by {restarts} restarts")
+    progress(f"{kind}: {rate:,.0f} events/s; {records:,} records checked, {repeated:,} repeated by {restarts} restarts; stolen {stolen:.1%}")
     machine.delete_topics(SINK)
-    return rate, cpu
+    return rate, cpu, stolen
 
 
-def _measured(machine: Rig, lengths: Lengths) -> tuple[float, dict[str, float]]:
-    """Waits until all events are out; the rate between the two shares."""
+def _measured(machine: Rig, lengths: Lengths) -> tuple[float, dict[str, float], float]:
+    """Waits until all events are out; rate, CPU and what was stolen between the two shares."""
     from kafka import KafkaConsumer
 
     first, last = (int(share * lengths.events) for share in lengths.measured)
@@ -154,13 +168,14 @@ def _measured(machine: Rig, lengths: Lengths) -> tuple[float, dict[str, float]]:
             return out, time.monotonic()
 
         begun, at = until(lambda out: out >= first)
-        before = machine.cpu_s()
+        before, taken = machine.cpu_s(), Stolen()
         ended, until_s = until(lambda out: out >= last)
         cpu = {name: round(used / (ended - begun) * 1e6, 2) for name, used in cpu_between(before, machine.cpu_s()).items()}
+        stolen = taken.share
         until(lambda out: out >= lengths.events)
     finally:
         consumer.close()
-    return (ended - begun) / (until_s - at), cpu
+    return (ended - begun) / (until_s - at), cpu, stolen
 
 
 def verify(bootstrap: str, stream: Stream, stateful: bool) -> int:

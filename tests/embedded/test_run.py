@@ -15,6 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PORTS = ("kafka", "controller", "zookeeper", "flink", "flink-metrics", "grpc", "http", "metrics", "sidecar-metrics")
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell that starts the tests in the background has them ignore SIGINT, and what they start would, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def sluice_run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     given = {argument for argument in arguments if argument.startswith("--")}
     free = [part for name in PORTS if (flag := f"--{name}-port") not in given for part in (flag, "0")]
