@@ -38,12 +38,10 @@ from autoscaler.policies.policy import Policy, Pool
 from autoscaler.policies.slowness import Slowness
 from autoscaler.rescales import Job, Rescales
 from autoscaler.telemetry import Lane
-from autoscaler.windows import Windows
+from autoscaler.windows import SETTLED_S, Windows
 
 WINDOW_S = 10.0
 TICK_S = 0.25
-SETTLED_S = 0.3
-"""Telemetry taken this soon after a change may still name the setting before it."""
 RECORD_EVERY_S = 30.0
 PATIENCE_S = 30.0
 PATIENCE = 4.0

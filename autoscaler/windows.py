@@ -19,7 +19,7 @@ from autoscaler.metrics import SidecarMetrics
 from autoscaler.telemetry import Lane, StageTelemetry
 
 SETTLED_S = 0.3
-"""Telemetry taken this soon after a change may still name the window before it."""
+"""Telemetry taken this soon after a change may still name the setting or window before it."""
 RETRY_S = 5.0
 BUSY, FULL = 0.9, 0.8
 """Shares of the replicas' time and of the largest batch from which on they could hardly take more: with small batches a light load keeps them busy, too."""

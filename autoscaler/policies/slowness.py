@@ -15,6 +15,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from autoscaler.planner.model import Option, Problem, Share, StageModel
 from autoscaler.policies.policy import State
 
@@ -49,15 +51,10 @@ class Slowness:
 def profiled_ms(stage: StageModel, option: Option, rows: float) -> float:
     """Of a batch of so many rows on a replica like the option: linear between its stage's batches of that variant, device and units, beyond
     them as at the nearest."""
-    alike = sorted((other.batch, other.latency_ms) for other in (*stage.options, option)
-                   if (other.variant, other.device, other.units) == (option.variant, option.device, option.units))
-    before = alike[0]
-    for batch, latency_ms in alike:
-        if rows <= batch:
-            low, low_ms = before
-            return latency_ms if batch == low else low_ms + (latency_ms - low_ms) * max(0.0, rows - low) / (batch - low)
-        before = (batch, latency_ms)
-    return before[1]
+    alike = {other.batch: other.latency_ms for other in (*stage.options, option)
+             if (other.variant, other.device, other.units) == (option.variant, option.device, option.units)}
+    batches = sorted(alike)
+    return float(np.interp(rows, batches, [alike[batch] for batch in batches]))
 
 
 def slowed(problem: Problem, factors: Mapping[str, float]) -> Problem:
