@@ -102,10 +102,7 @@ public final class EventHeaders {
     }
 
     static float decodeMinAccuracy(byte[] value) throws BadHeaderException {
-        if (!isDecimal(value)) {
-            throw new BadHeaderException(MIN_ACCURACY + " is '" + printable(value) + "'; use a decimal 0..1");
-        }
-        float accuracy = Float.parseFloat(new String(value, StandardCharsets.US_ASCII));
+        float accuracy = decimal(MIN_ACCURACY, value, "0..1");
         if (accuracy > 1f) {
             throw new BadHeaderException(MIN_ACCURACY + " is " + printable(value) + "; use a decimal 0..1");
         }
@@ -113,8 +110,12 @@ public final class EventHeaders {
     }
 
     static float decodeWorth(byte[] value) throws BadHeaderException {
+        return decimal(EVENT_VALUE, value, "from 0 on");
+    }
+
+    private static float decimal(String name, byte[] value, String range) throws BadHeaderException {
         if (!isDecimal(value)) {
-            throw new BadHeaderException(EVENT_VALUE + " is '" + printable(value) + "'; use a decimal from 0 on");
+            throw new BadHeaderException(name + " is '" + printable(value) + "'; use a decimal " + range);
         }
         return Float.parseFloat(new String(value, StandardCharsets.US_ASCII));
     }

@@ -155,7 +155,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
 
     @Override
     public Event createInstance() {
-        return Event.read(new Origin("", 0, 0, 0, null, null, EventHeaders.NONE, 0, Origin.NO_MIN_ACCURACY), false);
+        return Event.read(new Origin("", 0, 0, 0, null, null, EventHeaders.NONE, 0, Origin.NO_MIN_ACCURACY, Origin.PLAIN_WORTH), false);
     }
 
     @Override

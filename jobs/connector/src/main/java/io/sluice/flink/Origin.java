@@ -21,20 +21,6 @@ public record Origin(
     public static final float NO_MIN_ACCURACY = -1f;
     public static final float PLAIN_WORTH = 1f;
 
-    /** An event that is worth as much as any other. */
-    public Origin(
-            String topic,
-            int partition,
-            long offset,
-            long timestampMs,
-            byte[] key,
-            byte[] value,
-            EventHeaders headers,
-            long deadlineMs,
-            float minAccuracy) {
-        this(topic, partition, offset, timestampMs, key, value, headers, deadlineMs, minAccuracy, PLAIN_WORTH);
-    }
-
     /** The id the producer gave, else {@code topic-partition-offset}. */
     public String eventId() {
         String given = headers.eventId();

@@ -10,6 +10,7 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.ToDoubleFunction;
 
 /** Micro-batches as messages of the protocol; each row is copied once. */
 final class RequestEncoder {
@@ -49,13 +50,13 @@ final class RequestEncoder {
             keep |= row.mustBeAnswered();
         }
         if (accuracy) {
-            add(message, "min_accuracy", "FP32", rows.length, accuracies(rows));
+            add(message, "min_accuracy", "FP32", rows.length, floats(rows, Origin::minAccuracy));
         }
         if (keep) {
             add(message, "keep", "BOOL", rows.length, keeps(rows));
         }
         if (worth) {
-            add(message, "value", "FP32", rows.length, worths(rows));
+            add(message, "value", "FP32", rows.length, floats(rows, Origin::worth));
         }
         if (!sameModel.isEmpty() && anyMet(rows)) {
             add(message, "version", "BYTES", rows.length, bytes(rows, this::met));
@@ -117,18 +118,10 @@ final class RequestEncoder {
         return UnsafeByteOperations.unsafeWrap(raw);
     }
 
-    private static ByteString accuracies(InFlightRow[] rows) {
+    private static ByteString floats(InFlightRow[] rows, ToDoubleFunction<Origin> number) {
         byte[] raw = new byte[rows.length * 4];
         for (int i = 0; i < rows.length; i++) {
-            FLOAT.set(raw, i * 4, rows[i].event.origin.minAccuracy());
-        }
-        return UnsafeByteOperations.unsafeWrap(raw);
-    }
-
-    private static ByteString worths(InFlightRow[] rows) {
-        byte[] raw = new byte[rows.length * 4];
-        for (int i = 0; i < rows.length; i++) {
-            FLOAT.set(raw, i * 4, rows[i].event.origin.worth());
+            FLOAT.set(raw, i * 4, (float) number.applyAsDouble(rows[i].event.origin));
         }
         return UnsafeByteOperations.unsafeWrap(raw);
     }

@@ -26,11 +26,11 @@ final class Events {
 
     static Event event(long offset, String value, EventHeaders headers) {
         byte[] bytes = value == null ? null : utf8(value);
-        return Event.read(new Origin("in", 0, offset, TIMESTAMP_MS, utf8("k" + offset), bytes, headers, DEADLINE_MS, Origin.NO_MIN_ACCURACY), false);
+        return Event.read(new Origin("in", 0, offset, TIMESTAMP_MS, utf8("k" + offset), bytes, headers, DEADLINE_MS, Origin.NO_MIN_ACCURACY, Origin.PLAIN_WORTH), false);
     }
 
     static Event onTime(long offset, String value) {
-        Origin origin = new Origin("in", 0, offset, NEVER_MS - 100, null, utf8(value), EventHeaders.NONE, NEVER_MS, Origin.NO_MIN_ACCURACY);
+        Origin origin = new Origin("in", 0, offset, NEVER_MS - 100, null, utf8(value), EventHeaders.NONE, NEVER_MS, Origin.NO_MIN_ACCURACY, Origin.PLAIN_WORTH);
         return Event.read(origin, false);
     }
 

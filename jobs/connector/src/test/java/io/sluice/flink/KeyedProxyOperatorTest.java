@@ -88,7 +88,7 @@ class KeyedProxyOperatorTest {
 
     private Event at(long timestampMs, String key, String value) {
         byte[] keyBytes = key == null ? null : Events.utf8(key);
-        Origin origin = new Origin("in", 0, offset++, timestampMs, keyBytes, Events.utf8(value), EventHeaders.NONE, Events.NEVER_MS, -1);
+        Origin origin = new Origin("in", 0, offset++, timestampMs, keyBytes, Events.utf8(value), EventHeaders.NONE, Events.NEVER_MS, -1, Origin.PLAIN_WORTH);
         return Event.read(origin, false);
     }
 

@@ -11,7 +11,7 @@ class OutageTest {
 
     /** An event of this time that may take a second. */
     private static Origin at(long timestampMs) {
-        return new Origin("in", 0, 0, timestampMs, null, null, EventHeaders.NONE, timestampMs + 1000, Origin.NO_MIN_ACCURACY);
+        return new Origin("in", 0, 0, timestampMs, null, null, EventHeaders.NONE, timestampMs + 1000, Origin.NO_MIN_ACCURACY, Origin.PLAIN_WORTH);
     }
 
     private void from0To8000() {

@@ -93,7 +93,7 @@ class ProxyJobTest {
 
     @Test
     void requestsCarryDeadlinesCountersAndOnlyWhatIsAskedFor() throws Exception {
-        Event accurate = Event.read(new Origin("in", 0, 7, Events.NEVER_MS, null, null, EventHeaders.NONE, Events.NEVER_MS, 0.5f), true);
+        Event accurate = Event.read(new Origin("in", 0, 7, Events.NEVER_MS, null, null, EventHeaders.NONE, Events.NEVER_MS, 0.5f, Origin.PLAIN_WORTH), true);
         List<ModelInferRequest> requests;
         try (TestService service = TestService.started((s, call) -> call.ok())) {
             run(List.of(accurate), new ProxySettings("classify", service.target()));
@@ -310,8 +310,8 @@ class ProxyJobTest {
     @Test
     void rowsPastTheirDeadlineAreNotSentToAForeignEndpointUnlessExcused() throws Exception {
         long nowMs = System.currentTimeMillis();
-        Origin future = new Origin("in", 0, 0, nowMs + 3_600_000, null, Events.utf8("a"), EventHeaders.NONE, nowMs - 5, -1);
-        Origin excused = new Origin("in", 0, 1, nowMs + 3_600_000, null, Events.utf8("b"), EventHeaders.NONE, nowMs - 5, -1);
+        Origin future = new Origin("in", 0, 0, nowMs + 3_600_000, null, Events.utf8("a"), EventHeaders.NONE, nowMs - 5, -1, Origin.PLAIN_WORTH);
+        Origin excused = new Origin("in", 0, 1, nowMs + 3_600_000, null, Events.utf8("b"), EventHeaders.NONE, nowMs - 5, -1, Origin.PLAIN_WORTH);
         try (TestService service = TestService.started((s, call) -> call.ok())) {
             ProxySettings settings = new ProxySettings("resnet", service.target()).foreign(new ForeignSettings("INPUT0").expires(true));
             List<Event> out = run(Arrays.asList(Event.read(future, false), Event.read(excused, true)), settings);

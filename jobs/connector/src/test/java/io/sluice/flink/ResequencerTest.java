@@ -74,7 +74,7 @@ class ResequencerTest {
     }
 
     private static Event from(int partition, long offset) {
-        Origin origin = new Origin("in", partition, offset, 0, null, null, EventHeaders.NONE, 0, -1);
+        Origin origin = new Origin("in", partition, offset, 0, null, null, EventHeaders.NONE, 0, -1, Origin.PLAIN_WORTH);
         return Event.read(origin, false);
     }
 
