@@ -238,7 +238,7 @@ class HostedStage:
         if self._warming.pop(number, None) is not None:
             self._warmth.forget()
         if cause in (Cause.CRASH, Cause.HUNG):
-            key = variant.name, variant.version
+            key = variant.served
             self.deaths[key] = self.deaths.get(key, 0) + 1
             if is_loading:
                 self.failed[key] = detail
@@ -253,14 +253,14 @@ class HostedStage:
         """Why this version may not take the rows of a stage with state, as far as it is known; beside: those that would at the same time."""
         if self.states is None:
             return None
-        serving = {lane.served for lane in self._answering} - {new}
+        serving = {lane.variant.served for lane in self._answering} - {new}
         return self.states.objection(new, serving, sorted(beside), self._loop.time())
 
     def states_refusal(self, settings: Sequence[LaneSetting]) -> str | None:
         """Why these lanes may not serve the stage together, likewise."""
         variants = [lane.setting.variant for lane in settings if not lane.shadow]
-        wanted = {(variant.name, variant.version) for variant in variants}
-        serve = {lane.served for lane in self._answering if lane.proven and not lane.leaving}
+        wanted = {variant.served for variant in variants}
+        serve = {lane.variant.served for lane in self._answering if lane.proven and not lane.leaving}
         beside = wanted | serve if len(wanted) > 1 else set()
         found = (self.states_objection(one, beside - {one}) for one in sorted(wanted - serve))
         return next((objection for objection in found if objection is not None), None)
@@ -277,7 +277,7 @@ class HostedStage:
         if facts["state"] is not None:
             self.states.formats[served] = StateFormat.of(facts["state"])
         others = [] if lane.shadow else [one for one in self.stage.lanes if one is not lane and not one.shadow]
-        beside = [one.served for one in others] if any(not one.leaving for one in others) else []
+        beside = [one.variant.served for one in others] if any(not one.leaving for one in others) else []
         objection = None if lane.proven else self.states_objection(served, beside)
         if objection is not None:
             self._loading.add(number)
@@ -289,7 +289,7 @@ class HostedStage:
         lane = self.stage.lane_of(number)
         self.states.met(answer.states, now)
         if not lane.shadow:
-            self.states.answered(lane.served, now)
+            self.states.answered(lane.variant.served, now)
 
     # what the state machine asks for
 

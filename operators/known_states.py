@@ -44,11 +44,11 @@ class KnownStates:
         may_lie |= {self.formats[one].writes for one in serving if one in self.formats}
         unread = may_lie - form.reads
         if unread:
-            has = f"{_named(new)} reads states of {numbers(form.reads)}, but keys may have some of {numbers(unread)}"
+            has = f"{named(new)} reads states of {numbers(form.reads)}, but keys may have some of {numbers(unread)}"
             return f"{has}{self._since(unread, now)}; let it read them, too (docs/state.md)"
         for one in beside:
             if one in self.formats and form.writes not in self.formats[one].reads:
-                has = f"{_named(one)} reads states of {numbers(self.formats[one].reads)}, not of {numbers([form.writes])} as {_named(new)} writes them"
+                has = f"{named(one)} reads states of {numbers(self.formats[one].reads)}, not of {numbers([form.writes])} as {named(new)} writes them"
                 return f"{has}: they cannot serve side by side, only change over in one step"
         return None
 
@@ -61,5 +61,6 @@ class KnownStates:
         return "" if last is None else f", met {now - last:.0f} s ago"
 
 
-def _named(served: Served) -> str:
+def named(served: Served) -> str:
+    """For people."""
     return ":".join(served)

@@ -35,7 +35,7 @@ class Labels:
         self._answers: dict[bytes, tuple[Version, bytes]] = {}
 
     def of(self, variant: Variant) -> Labelled:
-        return self._counts.get((variant.name, variant.version), Labelled())
+        return self._counts.get(variant.served, Labelled())
 
     def answered(self, request: Request, answer: Answer) -> None:
         """Remembers what the rows of a request with ids were answered; those that fan out or failed are not."""
@@ -43,7 +43,7 @@ class Labels:
         if children is not None or request.ids is None:
             return
         ids, values = request.ids.rows(), iter(decode(payload, number))
-        version = answer.variant.name, answer.variant.version
+        version = answer.variant.served
         for row, status in zip(answer.run.rows.tolist(), answer.status.tolist(), strict=True):
             if status in (Status.OK, Status.LATE):
                 value = next(values)

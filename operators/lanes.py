@@ -68,11 +68,6 @@ class Lane:
     def variant(self) -> Variant:
         return self.stage.setting.variant
 
-    @property
-    def served(self) -> tuple[str, str]:
-        """Variant and version."""
-        return self.variant.name, self.variant.version
-
 
 class Lanes:
     """asks: what a request's rows ask for. share: of a row's time that the stage may use. linger_s: 0 where no other stage has this model."""
@@ -154,7 +149,7 @@ class Lanes:
         return self._of[number]
 
     def find(self, name: str, version: str) -> Lane | None:
-        return next((lane for lane in self.lanes if (lane.variant.name, lane.variant.version) == (name, version)), None)
+        return next((lane for lane in self.lanes if lane.variant.served == (name, version)), None)
 
     # events
 

@@ -40,6 +40,11 @@ class Variant:
     version: str = "1"
     model_dir: Path | None = None
 
+    @property
+    def served(self) -> tuple[str, str]:
+        """Name and version: what tells apart those that serve a stage."""
+        return self.name, self.version
+
 
 class Operator:
     """Base of all operators. The constructor loads and warms what it needs; `cores` is the number of threads it may use.

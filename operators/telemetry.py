@@ -182,12 +182,12 @@ class StageTelemetry:
         self.copies.answer(answer, now)
 
     def ledger(self, variant: Variant) -> Ledger:
-        found = self.ledgers.get((variant.name, variant.version))
+        found = self.ledgers.get(variant.served)
         if found is None:
             if len(self.ledgers) >= VERSIONS_KEPT:
                 oldest = min(self.ledgers, key=lambda version: self.ledgers[version].answered_at or 0.0)
                 self._older.add_all(self.ledgers.pop(oldest))
-            found = self.ledgers[variant.name, variant.version] = Ledger()
+            found = self.ledgers[variant.served] = Ledger()
         return found
 
     def proxy(self, name: str, counters: dict[str, int], now: float) -> None:
@@ -245,7 +245,7 @@ class StageTelemetry:
     def _lane(self, lane: Lane) -> dict[str, Any]:
         """A lane now, and what its version did since the last record."""
         ledger = self.ledger(lane.variant)
-        tally, counts = self._lanes_before.get((lane.variant.name, lane.variant.version), (Tally(), np.zeros(BINS, np.int64)))
+        tally, counts = self._lanes_before.get(lane.variant.served, (Tally(), np.zeros(BINS, np.int64)))
         stage = lane.stage
         return {
             **_described(stage.setting),

@@ -15,6 +15,7 @@ from typing import Any
 from operators import repository as stored
 from operators.evidence import Served, all_of
 from operators.hosted import HostedStage
+from operators.known_states import named
 from operators.lanes import LaneSetting
 from operators.operator import Variant
 from operators.refusal import Fault, Refused
@@ -39,7 +40,7 @@ class Part:
         """The lane whose rows the new version is to take."""
         self.old = self.before.setting.variant
         self.twins: Twins | None = None
-        hosted.failed.pop(_key(new), None)
+        hosted.failed.pop(new.served, None)
         hosted.telemetry.copies = Ledger()
         self._deaths = self._died()
         self._base = self._served(new), self._served(self.old)
@@ -66,9 +67,9 @@ class Part:
         return Observation(
             loaded=lane is not None and lane.proven and lane.stage.ready > 0,
             settled=stage.settled,
-            problem=hosted.failed.get(_key(self.new)),
-            states=hosted.states_objection(_key(self.new), _beside(hosted, self.old, self.new, self._has_canary)),
-            final=hosted.states is not None and hosted.states.no_way_back(_key(self.old), _key(self.new)),
+            problem=hosted.failed.get(self.new.served),
+            states=hosted.states_objection(self.new.served, _beside(hosted, self.old, self.new, self._has_canary)),
+            final=hosted.states is not None and hosted.states.no_way_back(self.old.served, self.new.served),
             deaths=died[0] - self._deaths[0] - (died[1] - self._deaths[1]),
             new=self._served(self.new).since(self._base[0]),
             old=self._served(self.old).since(self._base[1]),
@@ -79,13 +80,13 @@ class Part:
 
     def _lanes(self, old: float | None = None, new: float | None = None, shadow: bool = False) -> None:
         """The two versions' parts of what the old one had, None = not at all. Other lanes, and what was set meanwhile, stay."""
-        lanes = [lane for lane in self.hosted.stage.settings if _key(lane.setting.variant) not in (_key(self.old), _key(self.new))]
-        now = {_key(lane.setting.variant): lane.setting for lane in self.hosted.stage.settings}
-        of_old = now.get(_key(self.old), self.before.setting)
+        lanes = [lane for lane in self.hosted.stage.settings if lane.setting.variant.served not in (self.old.served, self.new.served)]
+        now = {lane.setting.variant.served: lane.setting for lane in self.hosted.stage.settings}
+        of_old = now.get(self.old.served, self.before.setting)
         if old is not None and self.old != self.new:
             lanes.append(LaneSetting(of_old, self.before.share * old))
         if new is not None:
-            setting = now.get(_key(self.new)) or replace(of_old, variant=self.new)
+            setting = now.get(self.new.served) or replace(of_old, variant=self.new)
             if not setting.replicas:  # it was unloaded, perhaps in this very version
                 setting = replace(setting, replicas=initial_replicas(self.hosted.spec))
             share = self.before.share * (new if self.old != self.new else 1.0)
@@ -93,7 +94,7 @@ class Part:
         self.hosted.change(lanes)
 
     def _died(self) -> tuple[int, int]:
-        return self.hosted.deaths.get(_key(self.new), 0), self.hosted.deaths.get(_key(self.old), 0)
+        return self.hosted.deaths.get(self.new.served, 0), self.hosted.deaths.get(self.old.served, 0)
 
     def _served(self, variant: Variant) -> Served:
         ledger, labels = self.hosted.telemetry.ledger(variant), self.hosted.labels.of(variant)
@@ -146,7 +147,7 @@ class Update:
         """For people and programs: phase, versions, what was seen."""
         rollout, seen = self.rollout, self.seen()
         left_s, left_rows = rollout.left(seen, self._loop.time())
-        text = f"{_named(self.old)} -> {_named(self.new)} {rollout.phase}" + (f": {rollout.reason}" if rollout.reason else "")
+        text = f"{named(self.old.served)} -> {named(self.new.served)} {rollout.phase}" + (f": {rollout.reason}" if rollout.reason else "")
         if left_s or left_rows:
             text += f", {left_s:.0f} s and {left_rows} rows to go"
         return {
@@ -194,14 +195,14 @@ class Updates:
                 await asyncio.to_thread(stored.resolve, self._serving.repository, hosted.model, new, new.version)
             except stored.RepositoryError as error:
                 raise Refused(Fault.INVALID, str(error)) from error
-        if (plan.canary or plan.shadow) and any(_key(lane.setting.variant) == _key(new) for lane in hosted.stage.settings):
+        if (plan.canary or plan.shadow) and any(lane.setting.variant.served == new.served for lane in hosted.stage.settings):
             raise Refused(Fault.INVALID, f"version {new.version} of {new.name} serves stage {name} already; there is nothing to try out")
         stages = self._together(hosted, new)
         for one in stages:
             self._free(one)
         parts = [(one, self._serving.stored_version(one.spec.name, new.name, new.version)) for one in stages]
         for one, variant in parts:
-            objection = one.states_objection(_key(variant), _beside(one, _replaced(one, variant).setting.variant, variant, plan.canary > 0))
+            objection = one.states_objection(variant.served, _beside(one, _replaced(one, variant).setting.variant, variant, plan.canary > 0))
             if objection is not None:  # known from when it was loaded before
                 raise Refused(Fault.INVALID, f"stage {one.spec.name}: {objection}")
         update = Update([Part(one, variant, plan) for one, variant in parts], plan)
@@ -217,7 +218,7 @@ class Updates:
         if hosted.model is None or old.name != new.name:
             return [hosted]
         others = [one for one in self._serving.stages.values() if one is not hosted and (one.operator, one.model) == (hosted.operator, hosted.model)]
-        return [hosted, *(one for one in others if any(_key(lane.setting.variant) == _key(old) for lane in one.stage.settings))]
+        return [hosted, *(one for one in others if any(lane.setting.variant.served == old.served for lane in one.stage.settings))]
 
     async def roll_back(self, hosted: HostedStage) -> Update:
         """Ends the rollout that is on its way; without one, brings back the version before the last that took over."""
@@ -225,7 +226,7 @@ class Updates:
         update = self.last.get(name)
         if update is not None and not update.rollout.ended:
             if update.rollout.is_final(update.seen()):
-                text = f"stage {name}: {_named(update.old)} does not read the states of keys that {_named(update.new)} has written by now"
+                text = f"stage {name}: {named(update.old.served)} does not read the states of keys that {named(update.new.served)} has written by now"
                 raise Refused(Fault.INVALID, f"{text}; bring a version that does (docs/state.md)")
             update.abort("asked for")
             await update.ended.wait()
@@ -303,16 +304,8 @@ def _replaced(hosted: HostedStage, new: Variant) -> LaneSetting:
 
 def _beside(hosted: HostedStage, old: Variant, new: Variant, canary: bool) -> list[tuple[str, str]]:
     """What takes rows at the same time as the new version: the old one during a canary, and the stage's other lanes."""
-    away = {_key(new)} if canary else {_key(new), _key(old)}
-    return [_key(lane.setting.variant) for lane in hosted.stage.settings if not lane.shadow and _key(lane.setting.variant) not in away]
-
-
-def _named(variant: Variant) -> str:
-    return f"{variant.name}:{variant.version}"
-
-
-def _key(variant: Variant) -> tuple[str, str]:
-    return variant.name, variant.version
+    away = {new.served} if canary else {new.served, old.served}
+    return [lane.setting.variant.served for lane in hosted.stage.settings if not lane.shadow and lane.setting.variant.served not in away]
 
 
 def _counted(served: Served) -> dict[str, int]:
