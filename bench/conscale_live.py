@@ -20,14 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import random
 import statistics
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +42,8 @@ from autoscaler.windows import Windows
 from bench.host import Stolen
 from bench.report import progress, table
 from bench.resize import percentile
-from bench.rig import READY_S, Rig, rig
-from jobs.embedded import paths, ports
-from jobs.embedded.processes import Child
-from jobs.embedded.run import is_ready
+from bench.rig import Rig, asked, rig, until
+from jobs.embedded import paths
 from operators.hosted import WINDOW_ROWS
 
 PIPELINE = Path(__file__).parent / "pipelines" / "conscale.yaml"
@@ -153,7 +148,7 @@ class Stand:
         """window: a fixed one, or who sets it."""
         self._rounds += 1
         self._change({"replicas": 1, "window": WINDOW_ROWS if isinstance(window, Tuner) else window})
-        _until(lambda: self._setting()["replicas"] == 1 and self._look()["replicas_ready"] == 1, "one replica")
+        until(lambda: self._setting()["replicas"] == 1 and self._look()["replicas_ready"] == 1, LIMIT_S, LOOK_S, "one replica")
         prefix, stolen, windows = f"{self._rounds}-", Stolen(), set[int]()
         with window.tuning() if isinstance(window, Tuner) else contextlib.nullcontext():
             sent = self._send(seconds, seed, prefix, windows)
@@ -195,13 +190,13 @@ class Stand:
         return sent
 
     def _look(self) -> dict[str, Any]:
-        return _asked(self._http, "GET")
+        return asked(self._http, STAGE)
 
     def _setting(self) -> dict[str, Any]:
         return self._look()["setting"]
 
     def _change(self, wanted: Mapping[str, int]) -> None:
-        _asked(self._http, "PATCH", wanted)
+        asked(self._http, STAGE, wanted)
 
 
 class Tuner:
@@ -251,7 +246,7 @@ class Tuner:
                 await asyncio.sleep(LOOK_S)
 
     def _record(self) -> StageTelemetry | None:
-        found = _asked(self._http, "GET")
+        found = asked(self._http, STAGE)
         return parse_record(found) if "sequence" in found else None
 
 
@@ -283,35 +278,12 @@ def _running(machine: Rig) -> Iterator[str]:
     """Service and job, no sidecar: the bench changes replicas itself. The service's HTTP address."""
     pipeline = read_pipeline(PIPELINE)
     machine.topics(pipeline.source.name, pipeline.sink.name, pipeline.dead_letters.name)
-    grpc, http, metrics = ports.free_ports(3)
-    address = f"{ports.HOST}:{http}"
-    machine.supervisor.start(Child("service", (
-        sys.executable, "-m", "jobs.cli", "operator", "serve", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--grpc-port", str(grpc),
-        "--http-port", str(http), "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(address)))
-    machine.supervisor.wait_ready(["service"], READY_S)
-    try:
-        with machine.job(paths.JOB_FILE, ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", f"{ports.HOST}:{grpc}"]):
-            yield address
-    finally:
-        machine.supervisor.stop_child("service")
-
-
-def _asked(http: str, method: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    asked = urllib.request.Request(f"http://{http}/sluice/v1/stages/{STAGE}", method=method, headers={"Content-Type": "application/json"},
-                                   data=None if body is None else json.dumps(body).encode())
-    with urllib.request.urlopen(asked, timeout=5) as response:
-        found: dict[str, Any] = json.load(response)
-    return found
+    with machine.operators(PIPELINE) as service:
+        arguments = ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", service.grpc]
+        with machine.job(paths.JOB_FILE, arguments):
+            yield service.http
 
 
 def _in_thread(work: Callable[..., object], *arguments: object) -> None:
     """So that the open loop does not wait for it."""
     threading.Thread(target=work, args=arguments, daemon=True).start()
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + LIMIT_S
-    while not condition():
-        if time.monotonic() > until_s:
-            raise AssertionError(f"not within {LIMIT_S:.0f} s: {what}")
-        time.sleep(LOOK_S)

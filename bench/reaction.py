@@ -18,25 +18,22 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 from kafka import KafkaProducer
 
 from bench.report import progress, table
 from bench.resize import percentile
-from bench.rig import READY_S, Rig, rig
+from bench.rig import READY_S, SLUICE, Rig, asked, rig, until
 from jobs.consumer import TopicReader
 from jobs.embedded import broker, paths, ports
 from jobs.embedded.processes import BESIDE_THE_PATH, Child
-from jobs.embedded.run import DECISIONS_TOPIC, is_ready
+from jobs.embedded.run import DECISIONS_TOPIC
 
 PIPELINE = Path(__file__).parent / "pipelines" / "reaction.yaml"
 STAGE = "work"
@@ -104,7 +101,7 @@ def run(quick: bool, seed: int) -> dict:
     with rig(slots=4) as machine, _running(machine) as (http, sidecar):
         process = psutil.Process(sidecar)
         with Load(machine.bootstrap, "reaction-in").running() as load:
-            _until(lambda: bool(_took_ms(machine)), READY_S, "a first decision")
+            until(lambda: bool(_took_ms(machine)), READY_S, LOOK_S, "a first decision")
             time.sleep(warm_s)  # windows fill
             cpu_s, begun_s = _cpu_s(process), time.monotonic()
             answers = []
@@ -131,15 +128,15 @@ def run(quick: bool, seed: int) -> dict:
 
 
 def _step(load: Load, http: str, phase: float) -> Answer:
-    _until(lambda: _is_low(_seen(http)), CALM_S, "the stage is small again")
+    until(lambda: _is_low(_seen(http)), CALM_S, LOOK_S, "the stage is small again")
     time.sleep(HELD_S + phase)
     if not _is_low(_seen(http)):
         raise AssertionError("the stage grew before the step")
     begun_s = time.monotonic()
     load.rate = HIGH
-    _until(lambda: _seen(http).cores > 1, MET_S, "more cores")
+    until(lambda: _seen(http).cores > 1, MET_S, LOOK_S, "more cores")
     in_place_s = time.monotonic() - begun_s
-    _until(lambda: (seen := _seen(http)).replicas > 1 and seen.ready == seen.replicas, MET_S, "more replicas")
+    until(lambda: (seen := _seen(http)).replicas > 1 and seen.ready == seen.replicas, MET_S, LOOK_S, "more replicas")
     horizontal_s = time.monotonic() - begun_s
     time.sleep(HELD_S)
     load.rate = LOW
@@ -155,31 +152,24 @@ def _running(machine: Rig) -> Iterator[tuple[str, int]]:
     """Service, job and sidecar; the service's HTTP address and the sidecar's process id."""
     machine.topics("reaction-in", "reaction-out", "reaction-dead-letters")
     broker.create_topics(machine.bootstrap, [broker.NewTopic(DECISIONS_TOPIC, 1)])
-    grpc, http, metrics, sidecar_metrics = ports.free_ports(4)
-    sluice = (sys.executable, "-m", "jobs.cli")
-    common = (str(PIPELINE), "--bootstrap-servers", machine.bootstrap)
-    address = f"{ports.HOST}:{http}"
-    machine.supervisor.start(Child("service", (*sluice, "operator", "serve", *common, "--grpc-port", str(grpc), "--http-port", str(http),
-                                               "--metrics-port", str(metrics)), cwd=paths.ROOT, ready=lambda: is_ready(address)))
-    machine.supervisor.wait_ready(["service"], READY_S)
-    arguments = ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", f"{ports.HOST}:{grpc}"]
-    try:
+    (metrics,) = ports.free_ports(1)
+    with machine.operators(PIPELINE) as service:
+        arguments = ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", service.grpc]
         with machine.job(paths.JOB_FILE, arguments):
-            machine.supervisor.start(Child("sidecar", (*sluice, "autoscaler", "run", *common, "--service-http", address, "--metrics-port",
-                                                       str(sidecar_metrics), "--flink", machine.rest.url, "--forecast", "last"),
-                                           cwd=paths.ROOT, niceness=BESIDE_THE_PATH))
-            _until(lambda: machine.supervisor.pid("sidecar") is not None, READY_S, "the sidecar")
-            sidecar = machine.supervisor.pid("sidecar")
-            assert sidecar is not None
-            yield address, sidecar
-    finally:
-        machine.supervisor.stop_child("sidecar")
-        machine.supervisor.stop_child("service")
+            machine.supervisor.start(Child("sidecar", (*SLUICE, "autoscaler", "run", str(PIPELINE), "--bootstrap-servers", machine.bootstrap,
+                                                       "--service-http", service.http, "--metrics-port", str(metrics), "--flink", machine.rest.url,
+                                                       "--forecast", "last"), cwd=paths.ROOT, niceness=BESIDE_THE_PATH))
+            try:
+                until(lambda: machine.supervisor.pid("sidecar") is not None, READY_S, LOOK_S, "the sidecar")
+                sidecar = machine.supervisor.pid("sidecar")
+                assert sidecar is not None
+                yield service.http, sidecar
+            finally:
+                machine.supervisor.stop_child("sidecar")
 
 
 def _seen(http: str) -> Seen:
-    with urllib.request.urlopen(f"http://{http}/sluice/v1/stages/{STAGE}", timeout=5) as response:
-        found: dict[str, Any] = json.load(response)
+    found = asked(http, STAGE)
     setting = found["setting"]
     return Seen(setting["cores"], setting["replicas"], found["replicas_ready"])
 
@@ -193,11 +183,3 @@ def _took_ms(machine: Rig) -> list[float]:
 def _cpu_s(process: psutil.Process) -> float:
     spent = process.cpu_times()
     return spent.user + spent.system
-
-
-def _until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
-    until_s = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > until_s:
-            raise AssertionError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(LOOK_S)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -146,6 +149,24 @@ def rig(**cluster_settings) -> Iterator[Rig]:
 
 def cpu_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     return {name: after[name] - before.get(name, 0.0) for name in after}
+
+
+def asked(http: str, stage: str, change: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """What the service at that HTTP address says of a stage, after the change if there is one."""
+    request = urllib.request.Request(f"http://{http}/sluice/v1/stages/{stage}", method="GET" if change is None else "PATCH",
+                                     headers={"Content-Type": "application/json"}, data=None if change is None else json.dumps(change).encode())
+    with urllib.request.urlopen(request, timeout=5) as response:
+        found: dict[str, Any] = json.load(response)
+    return found
+
+
+def until(condition: Callable[[], bool], limit_s: float, look_s: float, what: str) -> None:
+    """Returns once the condition is met, looked at every look_s; AssertionError where it is not within limit_s."""
+    until_s = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > until_s:
+            raise AssertionError(f"not within {limit_s:.0f} s: {what}")
+        time.sleep(look_s)
 
 
 def pause(seconds: float) -> None:
