@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 POLL_S = 0.1
+CHANGE_TIMEOUT_S = 30.0
+"""Of a call that changes something: given up earlier, nobody knows whether it was done, and a busy JobManager takes its time."""
 FINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED"})
 
 
@@ -38,7 +40,7 @@ class Job:
 
 
 class FlinkRest:
-    """address: host:port, or a URL."""
+    """address: host:port, or a URL. timeout_s: of a call that only asks."""
 
     def __init__(self, address: str, timeout_s: float = 10.0) -> None:
         self.url = address.rstrip("/") if "://" in address else f"http://{address}"
@@ -155,7 +157,8 @@ class FlinkRest:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+            timeout_s = self.timeout_s if method == "GET" else max(self.timeout_s, CHANGE_TIMEOUT_S)
+            with urllib.request.urlopen(request, timeout=timeout_s) as response:
                 text = response.read()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")

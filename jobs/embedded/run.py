@@ -111,7 +111,7 @@ class Running:
         self.cluster = cluster.ClusterConfig(
             directory / "flink", chosen.flink, chosen.zookeeper, chosen.flink_metrics, slots=slots, settings=config.settings
         )
-        self.rest = FlinkRest(self.cluster.rest_address, timeout_s=5.0)
+        self.rest = FlinkRest(self.cluster.rest_address)
         self.supervisor = Supervisor(directory / "logs", self._event)
         self.job_id = ""
         self._go = directory / "go"

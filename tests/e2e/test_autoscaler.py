@@ -102,5 +102,5 @@ def test_the_job_is_rescaled_through_flink_and_the_stall_is_measured(machine):
     feed.finish()
     collected = collect(machine.bootstrap_servers, machine.pipeline.sink.name, machine.pipeline.dead_letters.name, feed)
     assert collected.ended() == feed.ids()
-    wait_for(lambda: job.look().progress is not None, "the source's progress")
-    assert job.look().progress.records > 0
+    # Flink's metrics lag behind: for a while they tell of the job as it was just restored.
+    wait_for(lambda: (progress := job.look().progress) is not None and progress.records > 0, "the source's progress after the restart")
