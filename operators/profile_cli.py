@@ -18,6 +18,7 @@ from autoscaler.graph.reader import read_pipeline
 from autoscaler.planner.profile import profile_path, written
 from jobs.options import Models, PipelineFile
 from operators import repository
+from operators.cores import EIGHTHS, eighths
 
 VERSIONS = ("numpy", "torch")
 BUSY = 0.5
@@ -29,6 +30,9 @@ def profile(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write it; default NAME.profile.yaml beside the pipeline.")] = None,
     inputs: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="digits, scenes, a file of lines or a directory of files.")] = None,
     events: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Source events that the stages' rows are made of.")] = 500,
+    cores: Annotated[
+        str | None, typer.Option("--cores", metavar="LIST", help="Cores of a replica, as in 0.125,0.5,1; default 1 to all that this machine has.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few batches of each: to see that it works.")] = False,
     models: Models = None,
 ) -> None:
@@ -41,10 +45,10 @@ def profile(
         if os.getloadavg()[0] > BUSY:
             typer.echo(f"other work uses this machine (load average {os.getloadavg()[0]:.1f}): the figures will be too slow", err=True)
         source = _rows(inputs or ("scenes" if pipeline.name.startswith("scenes") else "digits"), events)
-        effort = QUICK if quick else Effort()
+        effort = replace(QUICK if quick else Effort(), cores=_cores(cores))
         found = asyncio.run(measure(pipeline, source, models or repository.default_root(), effort, typer.echo))
         versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS}}
-        found = replace(found, at=time.strftime("%Y-%m-%d"), machine=_machine(), versions=versions)
+        found = replace(found, at=time.strftime("%Y-%m-%d"), machine=this_machine(), versions=versions)
         place = out or profile_path(file)
         place.write_text(f"# Measured by `sluice profile`; times of one batch.\n{written(found)}", encoding="utf-8")
     except (PipelineError, ValueError) as error:
@@ -56,13 +60,27 @@ def profile(
     typer.echo(f"{place}, {time.perf_counter() - began:.0f} s")
 
 
+def _cores(text: str | None) -> tuple[float, ...]:
+    """In ascending order, whole ones as int. ValueError names what is no number of cores of this machine."""
+    found: set[float] = set()
+    for part in text.split(",") if text else ():
+        try:
+            count = eighths(float(part))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"--cores has {part.strip()!r}; use multiples of 0.125, divided by commas") from error
+        if count > EIGHTHS * len(os.sched_getaffinity(0)):
+            raise ValueError(f"--cores has {part.strip()}; this machine has {len(os.sched_getaffinity(0))}")
+        found.add(count / EIGHTHS if count % EIGHTHS else count // EIGHTHS)
+    return tuple(sorted(found))
+
+
 def _rows(name: str, events: int) -> list[bytes]:
     from jobs.producer import samples_named
 
     return [sample.value for sample in samples_named(name)[:events]]
 
 
-def _machine() -> str:
+def this_machine() -> str:
     """Processor, cores that this process may use, memory."""
     kind = "unknown processor"
     with open("/proc/cpuinfo", encoding="utf-8") as lines:

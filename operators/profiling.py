@@ -1,7 +1,8 @@
 """Measures the stages of a pipeline on this machine: each variant, batch and number of cores, in the replica process that serves it.
 
     for each variant    one process, started with one core: cold start = process to ready, load = that less the cold start of an empty operator
-    for each cores      resized in place, 1 .. what this machine has: resize = change and one row, less a row's median time
+    for each cores      resized in place, 1 .. what this machine has, or those asked for; parts of a core as the service has them, by quota or
+                        slot (docs/replicas.md): resize = change and one row, less a row's median time
     for each batch      powers of two up to batch.max, and batch.max: WARM batches unmeasured, then batches back to back for `seconds`,
                         at least `least` of them unless that takes `longest` seconds; ms from sending to answer, rows/s over the whole
                         time, memory resident afterwards
@@ -18,7 +19,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ import numpy as np
 
 from autoscaler.graph.pipeline import Pipeline, Stage
 from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile, Width
-from operators import wire
+from operators import quota, wire
 from operators.actions import Cause
 from operators.operator import RowError
+from operators.processors import Processors
 from operators.protocol import rows as bytes_rows
 from operators.replicas import Replicas
 from operators.sampling import Answers, rows_of_stages
@@ -49,14 +51,15 @@ class ProfilingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """seconds, least, longest: of each round of a point, time, batches and time at most. most_cores: None = all that this process may use."""
+    """seconds, least, longest: of each round of a point, time, batches and time at most. cores: of a replica, multiples of 1/8; () = 1 to all that
+    this process may use."""
 
     seconds: float = 0.3
     least: int = 100
     longest: float = 2.0
     rounds: int = 5
     starts: int = 3
-    most_cores: int | None = None
+    cores: tuple[float, ...] = ()
 
 
 QUICK = Effort(seconds=0.05, least=10, rounds=1, starts=1)
@@ -65,8 +68,8 @@ QUICK = Effort(seconds=0.05, least=10, rounds=1, starts=1)
 class Subject:
     """One replica process, asked one thing at a time."""
 
-    def __init__(self) -> None:
-        self._replicas = Replicas(self)
+    def __init__(self, processors: Processors | None = None) -> None:
+        self._replicas = Replicas(self, processors)
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
         self._answer: asyncio.Future[AnswerFrame] = self._loop.create_future()
@@ -87,7 +90,7 @@ class Subject:
         self._replicas.send(0, wire.pack_batch([rows], [encoded]))
         return await self._answer
 
-    def resize(self, cores: int) -> None:
+    def resize(self, cores: float) -> None:
         self._replicas.resize(0, cores)
 
     def memory_mb(self) -> float:
@@ -118,15 +121,40 @@ async def measure(pipeline: Pipeline, source: Sequence[bytes], repository: Path,
     """The pipeline's profile, without day, machine and versions. source: rows of the source topic."""
     rows, taken = await rows_of_stages(pipeline, source, lambda stage, asked: _answers(stage, asked, repository))
     empty_s = min([await _cold_start_s(EMPTY) for _ in range(effort.starts)])
+    effort = effort if effort.cores else replace(effort, cores=tuple(range(1, cores_here() + 1)))
+    processors = Processors(quotas=quota.probe())
+    try:
+        stages = await _stages(pipeline, rows, taken, _Bench(repository, effort, empty_s, len(source), processors, say))
+    finally:
+        processors.close()
+    in_parts = any(cores % 1 for cores in effort.cores)
+    return Profile(pipeline.name, stages, parts=processors.parts if in_parts else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What every variant is measured with. empty_s: cold start of an empty operator. events: of the source."""
+
+    repository: Path
+    effort: Effort
+    empty_s: float
+    events: int
+    processors: Processors
+    say: Callable[[str], None]
+
+
+async def _stages(
+    pipeline: Pipeline, rows: Mapping[str, list[bytes]], taken: Mapping[str, float], bench: _Bench
+) -> tuple[StageProfile, ...]:
     stages = []
     for stage in pipeline.stages:
         if not stage.is_ours:
             continue
         if not rows[stage.name]:
-            raise ProfilingError(f"stage {stage.name} got no rows from {len(source)} events; give more of them, or others, with --inputs")
-        variants = [await _variant(stage, variant.name, rows[stage.name], repository, effort, empty_s, say) for variant in stage.variants]
+            raise ProfilingError(f"stage {stage.name} got no rows from {bench.events} events; give more of them, or others, with --inputs")
+        variants = [await _variant(stage, variant.name, rows[stage.name], bench) for variant in stage.variants]
         stages.append(StageProfile(stage.name, tuple(variants), taken.get(stage.name) if stage.when else None))
-    return Profile(pipeline.name, tuple(stages))
+    return tuple(stages)
 
 
 def batches(most: int) -> list[int]:
@@ -194,13 +222,11 @@ async def _cold_start_s(wish: Mapping[str, Any]) -> float:
         await subject.close()
 
 
-async def _variant(
-    stage: Stage, name: str, rows: list[bytes], repository: Path, effort: Effort, empty_s: float, say: Callable[[str], None]
-) -> VariantProfile:
+async def _variant(stage: Stage, name: str, rows: list[bytes], bench: _Bench) -> VariantProfile:
     if stage.state is not None and stage.fan_out:
         raise ProfilingError(f"stage {stage.name} keeps state and fans out, which depends on what came before; write its part of the profile by hand")
-    wish, rows = _wish(stage, name, repository), _sent(stage, rows)
-    subject = Subject()
+    wish, rows, effort = _wish(stage, name, bench.repository), _sent(stage, rows), bench.effort
+    subject = Subject(bench.processors)
     try:
         starts = [await _cold_start_s(wish) for _ in range(effort.starts - 1)]
         starts.append(await subject.start(wish))
@@ -208,15 +234,15 @@ async def _variant(
         width = await _width(subject, rows, stage.batch_max) if stage.fan_out else None
         points: list[Point] = []
         resizes: list[float] = []
-        for cores in range(1, (effort.most_cores or cores_here()) + 1):
+        for cores in effort.cores:
             change_ms = await _resize_ms(subject, cores, rows)
             rounds = [[await _point(subject, batch, cores, rows, effort) for batch in batches(stage.batch_max)] for _ in range(effort.rounds)]
             found = [min(same, key=lambda point: point.mean_ms) for same in zip(*rounds, strict=True)]
             resizes.append(max(0.0, change_ms - found[0].p50_ms))
             points += found
             best = max(found, key=lambda point: point.rows_s)
-            say(f"{stage.name} {name}, {cores} cores: one row {found[0].p50_ms:.2f} ms, at most {best.rows_s:,.0f} rows/s (batches of {best.batch})")
-        return VariantProfile(name, "cpu", tuple(points), cold_s, max(0.0, cold_s - empty_s), float(np.median(resizes)), width)
+            bench.say(f"{stage.name} {name}, {cores:g} cores: one row {found[0].p50_ms:.2f} ms, at most {best.rows_s:,.0f} rows/s (batches of {best.batch})")
+        return VariantProfile(name, "cpu", tuple(points), cold_s, max(0.0, cold_s - bench.empty_s), float(np.median(resizes)), width)
     except ProfilingError as error:
         raise ProfilingError(f"stage {stage.name}, variant {name}: {error}") from error
     finally:
@@ -234,7 +260,7 @@ async def _width(subject: Subject, rows: list[bytes], most: int) -> Width:
     return Width(float(np.mean(counts)), max(counts))
 
 
-async def _resize_ms(subject: Subject, cores: int, rows: list[bytes]) -> float:
+async def _resize_ms(subject: Subject, cores: float, rows: list[bytes]) -> float:
     """From the change to the answer of the first row after it."""
     encoded = bytes_rows.encode(rows[:1])
     began = time.perf_counter()
@@ -243,7 +269,7 @@ async def _resize_ms(subject: Subject, cores: int, rows: list[bytes]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-async def _point(subject: Subject, batch: int, cores: int, rows: list[bytes], effort: Effort) -> Point:
+async def _point(subject: Subject, batch: int, cores: float, rows: list[bytes], effort: Effort) -> Point:
     rng = np.random.default_rng(SEED)
     drawn = [bytes_rows.encode([rows[index] for index in rng.integers(0, len(rows), batch)]) for _ in range(16)]
     for encoded in drawn[:WARM]:

@@ -1,7 +1,7 @@
 """What a pipeline's stages were measured to do on one machine: a profile file, read and written.
 
     profile: digits                         # the pipeline's name
-    measured: {at: 2026-01-31, machine: "...", versions: {python: 3.11.9}}
+    measured: {at: 2026-01-31, machine: "...", parts: quota, versions: {python: 3.11.9}}
     stages:
       locate:
         taken: 0.31                         # share of the rows that meet the stage's `when`; left out where nobody knows
@@ -15,8 +15,9 @@
               points:
                 - {batch: 1, cores: 1, mean_ms: 0.31, p50_ms: 0.3, p99_ms: 0.42, rows_s: 3190, memory_mb: 310}
 
-Times are of one batch in the replica process, from sending to answer. `cores` counts the device's units, GPU slots as well. A wrong
-file raises PipelineErrors, one line for each fault: `file:line: what is wrong; the mend`.
+Times are of one batch in the replica process, from sending to answer. `cores` counts the device's units, GPU slots as well; it is a multiple
+of 1/8, and `parts` says how a replica was kept to a part of a core, `quota` or `slot` (docs/replicas.md); left out where none was. A wrong file
+raises PipelineErrors, one line for each fault: `file:line: what is wrong; the mend`.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ SUFFIX = ".profile.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One batch size at one number of cores. rows_s: batches back to back. memory_mb: resident, after these batches."""
+    """One batch size at one number of cores, a multiple of 1/8. rows_s: batches back to back. memory_mb: resident, after these batches."""
 
     batch: int
-    cores: int
+    cores: float
     mean_ms: float
     p50_ms: float
     p99_ms: float
@@ -89,13 +90,14 @@ class StageProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """at: day of the measurement. machine, versions: what it was measured on and with."""
+    """at: day of the measurement. machine, versions: what it was measured on and with. parts: how parts of cores were kept to, "" where none was."""
 
     pipeline: str
     stages: tuple[StageProfile, ...]
     at: str = ""
     machine: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    parts: str = ""
 
     def stage(self, name: str) -> StageProfile | None:
         return next((stage for stage in self.stages if stage.name == name), None)
@@ -116,7 +118,7 @@ def parse_profile(text: str, name: str) -> Profile:
     report = Report(name, kind="profile")
     root = Section(report, "", load(text, report), ("profile", "measured", "stages"))
     root.need("profile", "stages")
-    measured = root.section("measured", ("at", "machine", "versions"))
+    measured = root.section("measured", ("at", "machine", "versions", "parts"))
     versions = measured.section("versions")
     stages = root.section("stages")
     profile = Profile(
@@ -125,6 +127,7 @@ def parse_profile(text: str, name: str) -> Profile:
         measured.text("at", "") or "",
         measured.text("machine", "") or "",
         {part: versions.text(part, "") or "" for part in versions},
+        measured.text("parts", "") or "",
     )
     report.raise_if_any()
     return profile
@@ -171,7 +174,7 @@ def _variant(section: Section, name: str, device: str) -> VariantProfile:
 def _points(section: Section) -> tuple[Point, ...]:
     listed = section.sections("points", ("batch", "cores", "mean_ms", "p50_ms", "p99_ms", "rows_s", "memory_mb"))
     points = [_point(point) for point in listed]
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, float]] = set()
     for point, place in zip(points, listed, strict=True):
         if (point.batch, point.cores) in seen:
             place.wrong("batch", f"and cores are {point.batch} and {point.cores}, as in a point before", "remove one")
@@ -184,13 +187,15 @@ def _point(section: Section) -> Point:
     times = [section.number(key, 1.0, zero=False) or 1.0 for key in ("mean_ms", "p50_ms", "p99_ms", "rows_s")]
     if times[2] < times[1]:
         section.wrong("p99_ms", f"is {times[2]:g}, less than p50_ms ({times[1]:g})", "measure again")
-    batch, cores = section.whole("batch", 1, most=65_536) or 1, section.whole("cores", 1, most=1024) or 1
+    batch, cores = section.whole("batch", 1, most=65_536) or 1, section.eighths("cores", 1, most=1024)
     return Point(batch, cores, *times, section.number("memory_mb", 0.0) or 0.0)
 
 
 def written(profile: Profile) -> str:
     """The profile as a file; reads back as the same profile, but for digits after the fourth."""
     lines = [f"profile: {_key(profile.pipeline)}", "measured:", f"  at: {_quoted(profile.at)}", f"  machine: {_quoted(profile.machine)}"]
+    if profile.parts:
+        lines.append(f"  parts: {_quoted(profile.parts)}")
     if profile.versions:
         lines.append(f"  versions: {{{', '.join(f'{part}: {_quoted(version)}' for part, version in profile.versions.items())}}}")
     lines.append("stages:")
@@ -214,7 +219,7 @@ def _variant_lines(variant: VariantProfile) -> list[str]:
     lines.append("          points:")
     for point in variant.points:
         figures = [f"{key}: {_short(getattr(point, key))}" for key in ("mean_ms", "p50_ms", "p99_ms", "rows_s", "memory_mb")]
-        lines.append(f"            - {{batch: {point.batch}, cores: {point.cores}, {', '.join(figures)}}}")
+        lines.append(f"            - {{batch: {point.batch}, cores: {point.cores:g}, {', '.join(figures)}}}")
     return lines
 
 

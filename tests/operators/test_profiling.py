@@ -1,6 +1,8 @@
 """Rows sent through a graph by hand, and real replica processes measured."""
 
 import asyncio
+from dataclasses import replace
+from time import process_time
 
 import pytest
 import typer
@@ -8,6 +10,7 @@ from typer.testing import CliRunner
 
 from autoscaler.graph.reader import parse_pipeline
 from autoscaler.planner.profile import Width, read_profile
+from operators.operator import Operator
 from operators.profile_cli import profile as command
 from operators.profiling import Effort, ProfilingError, batches, measure
 from operators.sampling import rows_of_stages
@@ -26,7 +29,18 @@ GRAPH = HEAD + """
   again: {operator: "m:A", when: "c < 0.5 AND name LIKE 'a%'", input: split, variants: {only: {accuracy: 1}}, output: {format: json}}
   read: {operator: "m:R", join: split, variants: {only: {accuracy: 1}}}
 """
-QUICK = Effort(seconds=0.01, least=3, rounds=1, starts=1, most_cores=1)
+QUICK = Effort(seconds=0.01, least=3, rounds=1, starts=1, cores=(1,))
+
+
+
+class Spinner(Operator):
+    """5 ms of CPU time a batch."""
+
+    def infer(self, rows):
+        until = process_time() + 0.005
+        while process_time() < until:
+            pass
+        return rows
 
 
 def walk(text, source, answer):
@@ -97,6 +111,17 @@ def test_a_sleeping_operator_takes_as_long_as_it_sleeps():
     assert found.stage("nap").taken is None
 
 
+def test_a_replica_is_measured_in_its_part_of_a_core():
+    spin = '  spin: {operator: "tests.operators.test_profiling:Spinner", variants: {only: {accuracy: 1}}, batch: {max: 1}}'
+    found = profile(spin, [b"x"], replace(QUICK, cores=(0.25, 1), least=12))
+    part, whole = found.stage("spin").variants[0].points
+    assert (part.cores, whole.cores) == (0.25, 1)
+    assert whole.p50_ms < 20  # 5 ms of CPU, on a core that others may use too
+    assert part.mean_ms > 15  # 5 ms in a quarter of a core
+    assert found.parts in ("quota", "slot")
+    assert not profile(spin, [b"x"]).parts
+
+
 def test_a_fan_out_says_how_wide_it_is():
     found = profile('  split: {operator: "operators.echo:Splitter", fan_out: true, variants: {only: {accuracy: 1}}, batch: {max: 1}}',
                     [b"a,b,c", b"", b"d"])
@@ -127,6 +152,15 @@ def test_the_command_writes_a_profile_that_reads_back(tmp_path):
     assert found.pipeline == "p"
     assert found.machine
     assert {point.batch for point in found.stage("echo").variants[0].points} == {1, 2}
+    for asked, says in (("0.1", "--cores has '0.1'; use multiples of 0.125"), ("4096", "--cores has 4096; this machine has")):
+        wrong = CliRunner().invoke(app, [str(pipeline), "--inputs", str(rows), "--cores", asked])
+        assert wrong.exit_code == 2
+        assert says in wrong.output
+    parts = CliRunner().invoke(app, [str(pipeline), "--inputs", str(rows), "--quick", "--cores", "1.0,0.125"])
+    assert parts.exit_code == 0, parts.output
+    found = read_profile(tmp_path / "p.profile.yaml")
+    assert [point.cores for point in found.stage("echo").variants[0].points] == [0.125, 0.125, 1, 1]
+    assert found.parts
     wrong = CliRunner().invoke(app, [str(pipeline), "--inputs", "nowhere"])
     assert wrong.exit_code == 2
     assert "there are no inputs 'nowhere'" in wrong.output

@@ -39,6 +39,7 @@ def test_every_key_is_read():
         ("taken: 0.25", "taken: 25", "f:5: stages.a.taken is 25; use a number from 0 to 1"),
         ("load_s: 2", "load_s: -2", "f:11: stages.a.variants.one.cpu.load_s is -2; use a number from 0 on"),
         ("load_s: 2", "loads: 2", "f:11: stages.a.variants.one.cpu.loads is not a key of the profile file; did you mean load_s?"),
+        ("cores: 1,", "cores: 0.3,", "f:14: stages.a.variants.one.cpu.points[0].cores is 0.3; use a multiple of 0.125 from 0.125 to 1024"),
         ("mean_ms: 2", "mean_ms: 0", "f:14: stages.a.variants.one.cpu.points[0].mean_ms is 0; use a number above 0"),
         ("mean_ms: 2, ", "", "f:14: stages.a.variants.one.cpu.points[0].mean_ms is missing; add mean_ms"),
         ("p99_ms: 6", "p99_ms: 1", "f:14: stages.a.variants.one.cpu.points[0].p99_ms is 1, less than p50_ms (1.5); measure again"),
@@ -76,7 +77,16 @@ def test_quantiles_go_through_p50_and_p99():
     assert 2 < point.quantile_ms(0.9) < 8 < point.quantile_ms(0.999)
 
 
+def test_whole_cores_are_written_and_read_as_whole_numbers():
+    points = tuple(Point(1, cores, 1.0, 1.0, 1.0, 1.0) for cores in (0.125, 1, 2.0))
+    text = written(Profile("p", (StageProfile("a", (VariantProfile("one", "cpu", points),)),), "now", "here"))
+    assert [line.split("cores: ")[1].split(",")[0] for line in text.splitlines() if "cores:" in line] == ["0.125", "1", "2"]
+    (found,) = parse_profile(text, "f").stages[0].variants
+    assert [type(point.cores) for point in found.points] == [float, int, int]
+
+
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
+CORES = st.integers(1, 32).map(lambda eighths: eighths / 8)
 NUMBER = st.floats(1e-4, 1e6).map(lambda x: float(f"{x:.4g}"))
 
 
@@ -87,14 +97,14 @@ def profiles(draw):
     for name in draw(names):
         variants = []
         for variant in draw(names):
-            keys = draw(st.lists(st.tuples(st.integers(1, 64), st.integers(1, 4)), min_size=1, max_size=3, unique=True))
+            keys = draw(st.lists(st.tuples(st.integers(1, 64), CORES), min_size=1, max_size=3, unique=True))
             times = [(draw(NUMBER), *sorted([draw(NUMBER), draw(NUMBER)])) for _ in keys]
             points = tuple(Point(*key, *three, draw(NUMBER), draw(NUMBER)) for key, three in zip(keys, times, strict=True))
             width = draw(st.none() | st.builds(Width, NUMBER, st.integers(0, 50)))
             variants.append(VariantProfile(variant, draw(st.sampled_from(["cpu", "gpu"])), points, draw(NUMBER), draw(NUMBER), draw(NUMBER), width))
         stages.append(StageProfile(name, tuple(variants), draw(st.none() | st.sampled_from([0.0, 0.125, 1.0]))))
     texts = TEXT.filter(lambda text: text.strip())
-    return Profile("p", tuple(stages), draw(texts), draw(texts), {"python": draw(texts)})
+    return Profile("p", tuple(stages), draw(texts), draw(texts), {"python": draw(texts)}, draw(st.sampled_from(["", "quota", "slot"])))
 
 
 A_POINT = (Point(1, 1, 1.0, 1.0, 1.0, 1.0, 1.0),)
