@@ -42,7 +42,7 @@ class ProxyBounds:
     capacity_rows: int = 16384
     capacity_bytes: int = 64 << 20
     window: int = 8192
-    max_rows: int = 512
+    max_rows: int = 2048
     max_bytes: int = 256 << 10
     linger_ms: int = 2
 

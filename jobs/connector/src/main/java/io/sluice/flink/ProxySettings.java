@@ -16,7 +16,7 @@ public final class ProxySettings implements Serializable {
     int capacityRows = 8192;
     long capacityBytes = 64L << 20;
     int window = 4096;
-    int maxRows = 512;
+    int maxRows = 2048;
     int maxBytes = 256 << 10;
     double lingerMs = 2;
     boolean fansOut;
@@ -45,7 +45,7 @@ public final class ProxySettings implements Serializable {
         return this;
     }
 
-    /** A request goes out at this many rows or bytes, or this long after its first row; at once when nothing is unanswered. */
+    /** A request goes out at this many rows or bytes, or this long after its first row (longer while much is unanswered); at once when nothing is. */
     public ProxySettings batch(int rows, int bytes, double linger) {
         maxRows = positive("batch rows", rows);
         maxBytes = positive("batch bytes", bytes);

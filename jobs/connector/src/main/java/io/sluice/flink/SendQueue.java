@@ -6,11 +6,17 @@ import java.util.ArrayDeque;
  * The rows that wait to be sent, and the rule that says when they go. Reads no clock and waits for nothing: time is an argument, in ns.
  *
  * <p>Rows go at once when nothing is unanswered; else when a batch is full in rows or bytes, or its first row has waited long enough; never more than
- * the window allows, and not in dribbles when it is nearly used up. Rows of a request that failed go first, in the groups they were split into.
+ * the window allows, and not in dribbles when it is nearly used up. While the service has many rows before it, the next would wait there anyway: they
+ * gather for longer into fewer and larger requests, which cost both sides less. Rows of a request that failed go first, in the groups they were split
+ * into.
  */
 final class SendQueue {
 
     static final long NEVER = Long.MAX_VALUE;
+    /** So many unanswered rows keep the service at work while more gather. */
+    static final int PLENTY_ROWS = 512;
+    /** Times as many rows and as long a wait while there are plenty. */
+    private static final int PATIENCE = 4;
 
     private final int maxRows;
     private final int maxBytes;
@@ -38,8 +44,12 @@ final class SendQueue {
         batchHint = Math.max(1, Math.min(batchRows, maxRows));
     }
 
-    boolean full() {
-        return rows.size() >= batchHint || rowBytes >= maxBytes;
+    boolean full(int unanswered) {
+        return rows.size() >= Math.min(maxRows, batchHint * patience(unanswered)) || rowBytes >= maxBytes;
+    }
+
+    private static int patience(int unanswered) {
+        return unanswered < PLENTY_ROWS ? 1 : PATIENCE;
     }
 
     void add(InFlightRow row, long nowNanos) {
@@ -77,7 +87,7 @@ final class SendQueue {
         if (room < Math.min(rows.size(), worthSending(window))) {
             return NEVER; // else each small answer would let out an equally small request, for ever
         }
-        return full() ? nowNanos : firstNanos + lingerNanos;
+        return full(unanswered) ? nowNanos : firstNanos + lingerNanos * patience(unanswered);
     }
 
     /** While the window is nearly used up, room for fewer rows than this is not taken: the next answers make more. */

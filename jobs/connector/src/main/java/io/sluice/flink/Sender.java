@@ -74,7 +74,7 @@ final class Sender implements Transport.Listener, AutoCloseable {
         try {
             received++;
             queue.add(row, System.nanoTime());
-            if (wakeOnFirst || (wakeOnFull && queue.full())) {
+            if (wakeOnFirst || (wakeOnFull && queue.full(unanswered.rows()))) {
                 changed.signal();
             }
         } finally {

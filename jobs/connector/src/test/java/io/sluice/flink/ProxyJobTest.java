@@ -182,7 +182,8 @@ class ProxyJobTest {
         AtomicInteger calls = new AtomicInteger();
         AtomicReference<Object> dead = new AtomicReference<>();
         List<Boolean> kept = Collections.synchronizedList(new ArrayList<>());
-        List<Event> out = run(2000, (service, call) -> {
+        List<Event> out;
+        try (TestService service = TestService.started((s, call) -> {
             int number = calls.incrementAndGet();
             if (call.out() == dead.get()) {
                 return; // was on its way when the stream died
@@ -194,7 +195,9 @@ class ProxyJobTest {
                 kept.add(call.has("keep"));
                 call.ok();
             }
-        });
+        })) {
+            out = run(events(2000), new ProxySettings("classify", service.target()).batch(64, 1 << 20, 2)); // requests enough to be in flight
+        }
         assertAllAnswered(2000, out);
         assertTrue(kept.get(0));
         assertTrue(out.stream().anyMatch(Event::excused));

@@ -61,6 +61,17 @@ class SendQueueTest {
     }
 
     @Test
+    void whileTheServiceHasPlentyRowsGatherForLongerIntoLargerRequests() {
+        int plenty = SendQueue.PLENTY_ROWS;
+        queue.hint(1);
+        add(3, 5);
+        assertEquals(5, queue.dueNanos(plenty - 1, 10 * plenty, 5));
+        assertEquals(45, queue.dueNanos(plenty, 10 * plenty, 5));
+        add(1, 6);
+        assertEquals(6, queue.dueNanos(plenty, 10 * plenty, 6)); // never more rows than the settings say
+    }
+
+    @Test
     void aNearlyUsedWindowIsNotFilledInDribbles() {
         add(4, 5);
         assertEquals(SendQueue.NEVER, queue.dueNanos(97, WINDOW, 5));
