@@ -10,15 +10,22 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bench.report import progress
 
 DISTURBED = 0.03
+TRIES = 3
+"""Of a run while the host disturbs it."""
 PROBE_S = 3.0
 BETWEEN_PROBES_S = 10.0
 SPIN = f"import time\nend = time.monotonic() + {PROBE_S}\nwhile time.monotonic() < end: pass"
 STEAL = 7  # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in the first two
+
+
+Found = TypeVar("Found")
 
 
 class Stolen:
@@ -42,6 +49,17 @@ def settle(limit_s: float) -> None:
     while (share := _probe()) > DISTURBED and time.monotonic() < until:
         progress(f"the host takes {share:.0%} of the cores' time; waiting, {until - time.monotonic():.0f} s at most")
         time.sleep(BETWEEN_PROBES_S)
+
+
+def undisturbed(run: Callable[[int], tuple[Found, float]], settle_s: float, settle_first_s: float = 0.0, tries: int = TRIES) -> Found:
+    """What a run found in which the host left the cores to it, of so many tries, else the last one. run: gets the number of the try, from 0; answers
+    what it found and what was stolen meanwhile. settle_s: waited at most for the host before another try, settle_first_s before the first."""
+    for attempt in range(tries):
+        settle(settle_s if attempt else settle_first_s)
+        found, stolen = run(attempt)
+        if stolen <= DISTURBED:
+            break
+    return found
 
 
 def _probe() -> float:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from functools import partial
 
 from autoscaler.graph.reader import read_pipeline
 from bench import open_loop
-from bench.host import DISTURBED, Stolen, settle
+from bench.host import DISTURBED, Stolen, undisturbed
 from bench.operator_path import IN_FLINK, newest_version
 from bench.report import progress, table
 from bench.rig import Rig, rig
@@ -114,16 +115,16 @@ def _rates(machine: Rig, source: str, sink: str, warm_s: float, steady_s: float,
     open_loop.send(machine.bootstrap, source, f"warm-{path}-{seed}", open_loop.poisson(max(RATES), warm_s, seed))
     measured = {}
     for rate in RATES:
-        for attempt in range(TRIES):
-            prefix = f"{path}-{seed}-{rate}-{attempt}"
-            settle(SETTLE_S if attempt else 0)
-            stolen = Stolen()
-            sent = open_loop.send(machine.bootstrap, source, prefix, open_loop.poisson(rate, steady_s, seed))
-            share = stolen.share
-            appended = open_loop.answers(machine.bootstrap, sink, prefix, len(sent), lambda record: record.timestamp)
-            measured[rate] = Latencies([appended[one] - due if one in appended else INFINITE_MS for one, due in sent.items()], share)
-            progress(f"{path} at {rate:,}/s: p50 {measured[rate].quantile(0.5):.0f} ms, p99 {measured[rate].quantile(0.99):.0f} ms "
-                     f"of {len(sent):,}; stolen {share:.1%}")
-            if share <= DISTURBED:
-                break
+        measured[rate] = undisturbed(partial(_once, machine, source, sink, rate, steady_s, seed, path), SETTLE_S, tries=TRIES)
     return measured
+
+
+def _once(machine: Rig, source: str, sink: str, rate: int, steady_s: float, seed: int, path: str, attempt: int) -> tuple[Latencies, float]:
+    prefix = f"{path}-{seed}-{rate}-{attempt}"
+    stolen = Stolen()
+    sent = open_loop.send(machine.bootstrap, source, prefix, open_loop.poisson(rate, steady_s, seed))
+    share = stolen.share
+    appended = open_loop.answers(machine.bootstrap, sink, prefix, len(sent), lambda record: record.timestamp)
+    found = Latencies([appended[one] - due if one in appended else INFINITE_MS for one, due in sent.items()], share)
+    progress(f"{path} at {rate:,}/s: p50 {found.quantile(0.5):.0f} ms, p99 {found.quantile(0.99):.0f} ms of {len(sent):,}; stolen {share:.1%}")
+    return found, share

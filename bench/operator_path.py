@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import topics
-from bench.host import DISTURBED, Stolen, settle
+from bench.host import Stolen, undisturbed
 from bench.report import progress, table
 from bench.rig import Rig, cpu_between, rig
 from jobs.embedded import paths
@@ -31,8 +31,6 @@ COMPILED_BY_GRID = ("udf", "udf_bare", "map", "async")
 """Their first runs come after those of the UDF's grid, and their operators are Python."""
 IN_FLIGHT_MOST = 100_000
 """Rows that a path may hold: more than that behind the first unanswered row, and one was lost."""
-TRIES = 3
-"""Of a run while the host disturbs it."""
 GRID = [(bundle, parallelism) for bundle in (10_000, 100_000) for parallelism in (1, 2)]
 """Bundles of 1,000 rows carried half as many events as those of 10,000."""
 
@@ -135,14 +133,12 @@ def _best_udf(machine: Rig, work: Work, lengths: Lengths) -> tuple[int, int]:
 
 
 def _undisturbed(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: float, steady_s: float, lengths: Lengths):
-    """A run in which the host left the cores to it, of TRIES; else the last one. What the first one compiled is compiled."""
-    for attempt in range(TRIES):
-        settle(lengths.settle_s)
-        ramp_s = min(ramp_s, lengths.ramp_s) if attempt else ramp_s
-        steady, cpu, stolen = _once(machine, work, kind, udf, ramp_s, steady_s, lengths.events)
-        if stolen <= DISTURBED:
-            break
-    return steady, cpu
+    """What the first try compiled is compiled: later ones begin to count as soon as any later run."""
+    def run(attempt: int):
+        steady, cpu, stolen = _once(machine, work, kind, udf, min(ramp_s, lengths.ramp_s) if attempt else ramp_s, steady_s, lengths.events)
+        return (steady, cpu), stolen
+
+    return undisturbed(run, lengths.settle_s, lengths.settle_s)
 
 
 def _once(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: float, steady_s: float, events: int):

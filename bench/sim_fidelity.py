@@ -20,15 +20,13 @@ A run while the host takes the cores away is made again (bench/host.py). Full ru
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
 import tempfile
 import threading
-import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -43,10 +41,10 @@ from autoscaler.planner.model import Share
 from autoscaler.planner.profile import Profile, read_profile
 from autoscaler.policies.policy import Decision, Forecast, State, Target
 from bench import open_loop
-from bench.host import DISTURBED, Stolen, settle
+from bench.host import Stolen, settle, undisturbed
 from bench.report import progress, table
 from bench.resize import percentile
-from bench.rig import SLUICE, Rig, rig
+from bench.rig import SLUICE, Rig, asked, rig
 from jobs.embedded import paths
 from simulator.arrivals import Arrivals, Stamps
 from simulator.from_pipeline import Model, model
@@ -59,7 +57,6 @@ CALIBRATION = 0.1
 WARM = 0.6
 CLOSE = 0.15
 FEW, CLOSE_SHARE, CLOSE_OF_MANY = 0.05, 0.01, 0.2
-TRIES = 3
 SETTLE_S = 120.0
 BEGIN_S = 2.0
 """Of a run, not compared: from idle to its pace."""
@@ -107,6 +104,10 @@ class Figures:
     p50_ms: float
     p95_ms: float
     violation: float
+
+    @classmethod
+    def of(cls, ms: list[float], slo_ms: float) -> Figures:
+        return cls(percentile(ms, 50), percentile(ms, 95), sum(one > slo_ms for one in ms) / len(ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +194,13 @@ def _compare(machine: Rig, file: Path, pipeline: Pipeline, profile: Profile, cap
             live = _Live(machine, pipeline, service.http)
             live.latencies("warm", open_loop.poisson(WARM * capacity, lengths.warm_s, seed))
             path_s = live.path_s("calibration", open_loop.poisson(CALIBRATION * capacity, lengths.calibration_s, seed + 1))
-            progress(f"path: p50 {1000 * float(np.median(path_s)):.1f} ms, p95 {1000 * float(np.quantile(path_s, 0.95)):.1f} ms")
+            path_ms = {name: 1000 * float(np.quantile(path_s, share)) for name, share in (("p50", 0.5), ("p95", 0.95))}
+            progress(f"path: p50 {path_ms['p50']:.1f} ms, p95 {path_ms['p95']:.1f} ms")
+            made = model(pipeline, profile, capacity)
             order = random.Random(seed)
             for repeat in range(lengths.repeats):
                 for point in order.sample(lengths.points, len(lengths.points)):
-                    one = _run(live, point, model(pipeline, profile, capacity), path_s, capacity, lengths.seconds, 100 * seed + repeat)
+                    one = _run(live, point, made, path_s, capacity, lengths.seconds, 100 * seed + repeat)
                     found[point.name].append(one)
                     progress(f"{point.name}, run {repeat + 1}: p50 {one.real.p50_ms:.1f} ms, simulated {one.simulated.p50_ms:.1f}; p95 "
                              f"{one.real.p95_ms:.1f}, {one.simulated.p95_ms:.1f}; late {one.real.violation:.2%}, {one.simulated.violation:.2%}")
@@ -206,25 +209,19 @@ def _compare(machine: Rig, file: Path, pipeline: Pipeline, profile: Profile, cap
     print(table(["load", "p50 error", "p95 error", "violations, simulated", "real", "passes"],
                 [[name, f"{one['p50_error']:+.1%}", f"{one['p95_error']:+.1%}", f"{one['violation_sim']:.2%}", f"{one['violation_real']:.2%}",
                   "yes" if one["pass"] else "FAILS"] for name, one in figures.items()]))
-    return {**figures, "capacity_rows_s": round(capacity, 1), "path_ms": {"p50": round(1000 * float(np.median(path_s)), 2),
-                                                                       "p95": round(1000 * float(np.quantile(path_s, 0.95)), 2)}}
+    return {**figures, "capacity_rows_s": round(capacity, 1), "path_ms": {name: round(ms, 2) for name, ms in path_ms.items()}}
 
 
 def _run(live: _Live, point: Point, made: Model, path_s: NDArray[np.float64], capacity: float, seconds: float, seed: int) -> Compared:
     times = point.times_s(capacity, seconds, seed)
     change_s = None if point.change_at is None else point.change_at * seconds
-    for attempt in range(TRIES):
-        settle(SETTLE_S if attempt else 0)
+
+    def real(attempt: int) -> tuple[list[float], float]:
         stolen = Stolen()
-        milliseconds = live.latencies(f"{point.name}-{seed}-{attempt}", times, change_s)
-        if stolen.share <= DISTURBED:
-            break
-    return Compared(_real(milliseconds, times, live.slo_ms), _simulated(made, times, live.slo_ms, path_s, change_s, seed))
+        return live.latencies(f"{point.name}-{seed}-{attempt}", times, change_s), stolen.share
 
-
-def _real(milliseconds: list[float], times: list[float], slo_ms: float) -> Figures:
-    counted = [ms for ms, at in zip(milliseconds, times, strict=True) if at >= BEGIN_S]
-    return Figures(percentile(counted, 50), percentile(counted, 95), sum(ms > slo_ms for ms in counted) / len(counted))
+    counted = [ms for ms, at in zip(undisturbed(real, SETTLE_S), times, strict=True) if at >= BEGIN_S]
+    return Compared(Figures.of(counted, live.slo_ms), _simulated(made, times, live.slo_ms, path_s, change_s, seed))
 
 
 def _simulated(made: Model, times: list[float], slo_ms: float, path_s: NDArray[np.float64], change_s: float | None, seed: int) -> Figures:
@@ -232,13 +229,13 @@ def _simulated(made: Model, times: list[float], slo_ms: float, path_s: NDArray[n
     largest = max((option for option in stage.options if option.units == 1), key=lambda option: option.batch)
     share = Share(largest, 1)
     arrivals = Arrivals(Stamps(np.array(times)), slo_ms / 1000, PathDelay(path_s, seed))
-    scenario = Model(made.problem, made.graph, made.truth, {STAGE: (share,)}, made.changes).scenario(arrivals)
+    scenario = replace(made, initial={STAGE: (share,)}).scenario(arrivals)
     done = simulate(scenario, None if change_s is None else Control(OneMore(share, change_s)), seed)
     assert done.records is not None
     events = done.records.events(1)
     kept = events.sent_s >= BEGIN_S
     latency = np.where(events.outcome[kept] <= 1, 1000 * (events.finish_s - events.sent_s)[kept], inf).tolist()
-    return Figures(percentile(latency, 50), percentile(latency, 95), sum(ms > slo_ms for ms in latency) / len(latency))
+    return Figures.of(latency, slo_ms)
 
 
 class _Live:
@@ -247,7 +244,7 @@ class _Live:
     def __init__(self, machine: Rig, pipeline: Pipeline, http: str) -> None:
         self.slo_ms = pipeline.slo_ms
         self._bootstrap, self._source, self._sink = machine.bootstrap, pipeline.source.name, pipeline.sink.name
-        self._stage = f"http://{http}/sluice/v1/stages/{STAGE}"
+        self._http = http
 
     def latencies(self, prefix: str, times: list[float], change_s: float | None = None) -> list[float]:
         """ms of each event, in the order of their times. change_s: when a second replica is ordered; it is taken back afterwards."""
@@ -273,9 +270,7 @@ class _Live:
         return sent, open_loop.answers(self._bootstrap, self._sink, prefix, len(sent), take)
 
     def _replicas(self, number: int) -> None:
-        request = urllib.request.Request(self._stage, json.dumps({"replicas": number}).encode(), {"Content-Type": "application/json"}, method="PATCH")
-        with urllib.request.urlopen(request, timeout=10):
-            pass
+        asked(self._http, STAGE, {"replicas": number})
 
 
 def in_service_ms(header: bytes) -> float:

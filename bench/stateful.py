@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bench import topics
 from bench.contenders.counts import COUNTED, EVENT, SLICE_MS, SLICES
-from bench.host import DISTURBED, Stolen, settle
+from bench.host import Stolen, undisturbed
 from bench.report import progress, table
 from bench.rig import Rig, cpu_between, rig
 from jobs.embedded import paths
@@ -50,8 +50,6 @@ class Lengths:
 
 FULL = Lengths(6_000_000, (0.55, 0.95), 2, 120.0)
 QUICK = Lengths(150_000, (0.3, 0.9), 1, 0.0)
-TRIES = 3
-"""Of a run while the host disturbs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def run(quick: bool, seed: int) -> dict:
         fill(machine.bootstrap, stream)
         for _ in range(lengths.repeats):
             for kind in KINDS:
-                rate, cpu = _undisturbed(machine, kind, stream, lengths)
+                rate, cpu = undisturbed(lambda _, kind=kind: _once(machine, kind, stream, lengths), lengths.settle_s, lengths.settle_s)
                 rates[kind].append(rate)
                 spent[kind] = cpu
     middle = {kind: statistics.median(found) for kind, found in rates.items()}
@@ -122,18 +120,8 @@ def fill(bootstrap: str, stream: Stream) -> None:
                 [np.flatnonzero(stream.key % 2 == parity).tolist() for parity in (0, 1)])
 
 
-def _undisturbed(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[float, dict[str, float]]:
-    """events/s and CPU per event of a run in which the host left the cores to it, of TRIES; else of the last one."""
-    for _ in range(TRIES):
-        settle(lengths.settle_s)
-        rate, cpu, stolen = _once(machine, kind, stream, lengths)
-        if stolen <= DISTURBED:
-            break
-    return rate, cpu
-
-
-def _once(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[float, dict[str, float], float]:
-    """events/s and CPU per event of one run, and the share of the cores' time that the host took; raises where the output is not the reference's."""
+def _once(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[tuple[float, dict[str, float]], float]:
+    """(events/s, CPU per event) of one run, and the share of the cores' time that the host took; raises where the output is not the reference's."""
     machine.topics(SINK)
     pipeline = KINDS[kind]
     with machine.service(pipeline) as address:
@@ -146,7 +134,7 @@ def _once(machine: Rig, kind: str, stream: Stream, lengths: Lengths) -> tuple[fl
     assert restarts or not repeated, f"{repeated:,} records are there twice, although the job never restarted"
     progress(f"{kind}: {rate:,.0f} events/s; {records:,} records checked, {repeated:,} repeated by {restarts} restarts; stolen {stolen:.1%}")
     machine.delete_topics(SINK)
-    return rate, cpu, stolen
+    return (rate, cpu), stolen
 
 
 def _measured(machine: Rig, lengths: Lengths) -> tuple[float, dict[str, float], float]:
