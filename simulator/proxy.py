@@ -5,10 +5,11 @@
     t_1    when the row that waits longest came, or the last micro-batch left, the later
 
     room = max(w, min(w + a, WINDOW_ROWS)) - u
+    g                 PATIENCE while u >= PLENTY_ROWS, for then the next rows would wait in the service anyway; else 1
     u = 0             at once
     room < min(waiting, max(1, w / 4)), capped at the largest request      not now: the next answers make more room
-    else              when h rows wait, at the latest at t_1 + linger
-    h                 ceil(rate * GATHER_S), at least 1, as of the last millisecond; told with every answer; the largest request at most
+    else              when g * h rows wait, the largest request at most; at the latest at t_1 + g * linger
+    h                 ceil(rate * GATHER_S), from 1 to GATHER_MAX, as of the last millisecond; told with every answer
 
 While the job is rescaled nothing is sent. A subtask takes `row_s` of its own time for a row, so p subtasks send n rows at the earliest
 n * row_s / p after those before: the proxy's own capacity, p / row_s rows/s. Rows of the source and rows that other stages hand on are gathered by two
@@ -26,8 +27,11 @@ from simulator.loop import PROXY, Loop
 from simulator.rows import Slots
 
 GATHER_S = 0.002  # as the service tells proxies, and how often it looks at its rate (operators.hosted)
+GATHER_MAX = 512
 CONTROL_S = 0.001
 WINDOW_ROWS = 8192
+PLENTY_ROWS = 512
+PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Gathering:
     row_s: time of one subtask for one row, whose inverse is DS2's true processing rate; 0 = not known, and no limit
     """
 
-    max_rows: int = 512
+    max_rows: int = 2048
     linger_s: float = 0.002
     window: int = WINDOW_ROWS
     row_s: float = 0.0
@@ -53,7 +57,7 @@ class Request:
 
 def gathered(rate: float) -> int:
     """Rows worth gathering when that many rows/s arrive."""
-    return max(1, ceil(rate * GATHER_S))
+    return min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
 
 
 class Proxy:
@@ -73,6 +77,8 @@ class Proxy:
         self._timer_s = inf
         self._sending = False
         self._blocked = False  # by the window
+        self._plenty = False  # as of the last look at what is due, as is the next
+        self._full = settings.max_rows  # rows that are sent without waiting for more
 
     def backlog(self, now_s: float) -> int:
         """Rows that wait here."""
@@ -87,13 +93,13 @@ class Proxy:
     def answered(self, hint: int, now_s: float, aside: int = 0) -> None:
         """Rows were, and `unanswered` is less; sends what that lets out. While only the number unanswered changes, what is due does not."""
         self.aside = aside
-        if hint != self.hint or not self.unanswered or self._blocked:
+        if hint != self.hint or not self.unanswered or self._blocked or (self._plenty and self.unanswered < PLENTY_ROWS):
             self.hint = hint
             self.poll(now_s)
 
     def more(self, count: int, now_s: float) -> None:
         """Rows came, and `count` wait now. Where they do not fill a micro-batch, what is due by its first row stays due, and its timer runs."""
-        if not self.unanswered or self._timer_s == inf or count >= self.hint or count >= self._settings.max_rows:
+        if not self.unanswered or self._timer_s == inf or count >= self._full:
             self.poll(now_s)
 
     def poll(self, now_s: float) -> None:
@@ -138,8 +144,11 @@ class Proxy:
             self._blocked = room < self._worth and (room <= 0 or room < self.inbox.here(now_s))
             if self._blocked:
                 return inf
-            linger_s = (first_s if first_s > self._left_s else self._left_s) + self._settings.linger_s
-            full_s = self.inbox.nth_s(self.hint if self.hint < self._settings.max_rows else self._settings.max_rows)
+            self._plenty = self.unanswered >= PLENTY_ROWS
+            patience = PATIENCE if self._plenty else 1
+            self._full = min(self.hint * patience, self._settings.max_rows)
+            linger_s = (first_s if first_s > self._left_s else self._left_s) + self._settings.linger_s * patience
+            full_s = self.inbox.nth_s(self._full)
             due_s = full_s if full_s < linger_s else linger_s
         else:
             due_s = first_s

@@ -5,7 +5,7 @@ import numpy as np
 from operators import hosted
 from simulator.inbox import Coming, Handed
 from simulator.loop import Loop
-from simulator.proxy import CONTROL_S, GATHER_S, WINDOW_ROWS, Gathering, Proxy, gathered
+from simulator.proxy import CONTROL_S, GATHER_MAX, GATHER_S, PLENTY_ROWS, WINDOW_ROWS, Gathering, Proxy, gathered
 from simulator.rows import COLUMNS, Rows
 
 
@@ -54,7 +54,27 @@ def test_the_service_says_how_many_rows_are_worth_gathering():
     bench.proxy.hint = 2
     bench.loop.run(0.35)
     assert bench.sent == [(0.1, 1), (0.3, 2)]
-    assert [gathered(rate) for rate in (0.0, 400.0, 1001.0)] == [1, 1, 3]
+    assert [gathered(rate) for rate in (0.0, 400.0, 1001.0, 1e9)] == [1, 1, 3, GATHER_MAX]
+
+
+def test_while_the_service_has_plenty_rows_gather_for_longer_into_larger_requests():
+    bench = Bench(Gathering(linger_s=0.002))
+    bench.hand(PLENTY_ROWS, 0.1)
+    bench.proxy.hint = 2
+    bench.hand(3, 0.2)
+    assert bench.sent == [(0.1, PLENTY_ROWS)]
+    bench.loop.run(0.3)
+    assert bench.sent[1:] == [(0.208, 3)]
+    bench.hand(8, 0.3)
+    assert bench.sent[2:] == [(0.3, 8)]
+
+
+def test_what_gathered_for_longer_goes_once_there_are_no_longer_plenty():
+    bench = Bench(Gathering(linger_s=0.002))
+    bench.hand(PLENTY_ROWS, 0.1)
+    bench.hand(3, 0.2)
+    bench.answered(1, 0.205)
+    assert bench.sent[1:] == [(0.205, 3)]
 
 
 def test_answers_let_out_what_waits():
@@ -138,7 +158,7 @@ def test_handed_rows_are_taken_in_order_across_their_parts():
 
 
 def test_the_service_gathers_by_the_same_constants():
-    assert (GATHER_S, CONTROL_S, WINDOW_ROWS) == (hosted.GATHER_S, hosted.CONTROL_S, hosted.WINDOW_ROWS)
+    assert (GATHER_S, GATHER_MAX, CONTROL_S, WINDOW_ROWS) == (hosted.GATHER_S, hosted.GATHER_MAX, hosted.CONTROL_S, hosted.WINDOW_ROWS)
 
 
 def test_a_subtask_sends_no_more_than_its_own_time_allows():
