@@ -20,7 +20,8 @@ MODELS := $(STAMPS)/models
 FORECASTERS := $(STAMPS)/forecasters
 ARCHIVES := $(STAMPS)/archives
 PROMETHEUS := $(STAMPS)/prometheus
-COMPUTING := tests/forecast tests/graph tests/planner tests/policies tests/simulator
+COMPUTING := tests/forecast tests/graph tests/planner tests/policies tests/repro tests/simulator tests/test_pure_core.py
+SERVING := tests/alerts tests/autoscaler tests/bench tests/embedded tests/jobs tests/operators tests/test_readme.py
 SETUP := $(SYSTEM) $(PACKAGES) $(BROKER) $(CONNECTOR) $(MODELS) $(FORECASTERS) $(ARCHIVES)
 JAVA_SOURCES := $(shell find jobs/connector -name target -prune -o -type f \( -name '*.java' -o -name '*.proto' -o -name pom.xml -o -path '*/resources/*' \) -print 2>/dev/null)
 
@@ -55,8 +56,10 @@ ifdef ARGS
 else
 	@echo "==> Python tests that only compute, two at a time"; status=0; \
 	$(IN)/python -m pytest -n 2 --dist worksteal $(COMPUTING) || status=$$?; \
-	echo "==> Python tests with processes, brokers and clusters"; \
-	$(IN)/python -m pytest $(COMPUTING:%=--ignore=%) || status=$$?; exit $$status
+	echo "==> Python tests with a service or short processes, two files at a time"; \
+	$(IN)/python -m pytest -n 2 --dist loadfile $(SERVING) || status=$$?; \
+	echo "==> Python tests with brokers and clusters"; \
+	$(IN)/python -m pytest --durations=20 $(COMPUTING:%=--ignore=%) $(SERVING:%=--ignore=%) || status=$$?; exit $$status
 endif
 
 .PHONY: java-test
