@@ -187,8 +187,8 @@ class World:
 
     async def _telemetry(self, rate: float) -> bytes:
         lanes = await self.service.lanes("classify") if not self.service.away else ()
-        each = {1: 200.0, 2: 360.0}  # rows/s of a replica with batches of 8, by its cores
-        capacity = sum(lane.ready * each[int(lane.cores)] for lane in lanes) if self.helps else 150.0
+        each = {1: 200.0, 2: 360.0}  # rows/s of a replica with batches of 8, by its cores; parts of one in proportion
+        capacity = sum(lane.ready * each.get(int(lane.cores), 200.0 * lane.cores) for lane in lanes) if self.helps else 150.0
         answered = min(rate + self.queued, capacity)
         self.queued = max(0.0, self.queued + rate - capacity)
         late = round(answered) if self.queued > capacity * 0.3 else 0
