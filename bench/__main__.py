@@ -20,6 +20,7 @@ NAMES = {
     "operator_path": "events/s Kafka to Kafka: through the service, in a vectorised UDF, in a map, in AsyncDataStream",
     "resize": "milliseconds from a change of cores or replicas to the first batch that shows it",
     "reaction": "seconds from a step of load to more cores and to more replicas; a decision's milliseconds; the sidecar's CPU and memory",
+    "live": "policies live on a scaled slice of a trace: violations, unit-seconds and accuracy of ours, the papers' and what users run today",
     "conscale_live": "p99 and its variation through changes of replicas: window of rows in flight tuned, and fixed",
     "stateful": "events/s Kafka to Kafka of a sliding count per key, 10,000 keys, beside the same operator without state",
     "latency": "end-to-end latency of the digits pipeline at 200 and 2,000 events/s, open loop, beside the in-Flink UDF",
@@ -29,10 +30,13 @@ NAMES = {
     "start": "seconds from `make run` to the first answered event",
 }
 
+PACKAGES = ("repro", "live")
+"""Benches with arguments of their own."""
+
 
 def main() -> int:
-    if sys.argv[1:2] == ["repro"]:
-        return importlib.import_module("bench.repro.command").main(sys.argv[2:])
+    if sys.argv[1:] and sys.argv[1] in PACKAGES:
+        return importlib.import_module(f"bench.{sys.argv[1]}.command").main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
                                      epilog="\n".join(f"{name:15} {what}" for name, what in NAMES.items()),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
