@@ -53,11 +53,13 @@ class Contender:
         return cls(**{**data, "start": Start(data["start"])})
 
     def spec(self) -> PolicySpec:
-        """As the registry has policies, under the contender's own name."""
-        def build(problem: Problem) -> Policy:
-            return changed(POLICIES[self.policy].build(problem), self.parameters)  # type: ignore[operator]
+        """As the registry has policies, under the contender's own name; of the policy that it lists now."""
+        shipped = POLICIES[self.policy]
 
-        return PolicySpec(self.name, f"{POLICIES[self.policy].describe}; {words(self.parameters)}", build, POLICIES[self.policy].levers)
+        def build(problem: Problem) -> Policy:
+            return changed(shipped.build(problem), self.parameters)  # type: ignore[operator]
+
+        return replace(shipped, name=self.name, describe=f"{shipped.describe}; {words(self.parameters)}", build=build)
 
 
 FIXED = (

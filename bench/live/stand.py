@@ -150,6 +150,8 @@ def _accounted(machine: Rig, files: Files, times: _Times) -> tuple[account.Held,
             one = json.loads(record.value or b"{}")
             if one.get("pipeline") == files.pipeline.name:
                 told[record.topic].append(one)
+    if not told[DECISIONS_TOPIC]:
+        raise AssertionError(f"the sidecar has written no record; its log: {machine.supervisor.log('sidecar')}")
     (model,) = problem_of(files.pipeline, files.profile, 1.0).stages
     held = account.held(told[TELEMETRY_TOPIC], model)
     parts = {one["processes"]["parts"] for one in told[TELEMETRY_TOPIC] if "processes" in one}

@@ -6,7 +6,7 @@ import pytest
 
 from autoscaler.policies.hpa import Hpa
 from autoscaler.policies.hpa_behavior import Behavior
-from autoscaler.policies.registry import POLICIES
+from autoscaler.policies.registry import POLICIES, policy
 from bench.live.contender import FIXED, GRIDS, TODAY, Contender, Start, changed, defaults, grid, scaled
 from tests.bench.live.builders import setting
 
@@ -42,6 +42,12 @@ def test_a_contender_goes_to_its_sidecar_as_json():
     again = Contender.of(json.loads(json.dumps(one.data())))
     assert again == one
     assert again.spec().build(PROBLEM) == Hpa(PROBLEM, target=0.5, behavior=Behavior(period_s=3.0))
+
+
+def test_a_sidecar_has_it_in_the_place_of_the_policy_whose_name_it_has(monkeypatch):
+    one = Contender("hpa", "hpa", {"target": 0.5})
+    monkeypatch.setitem(POLICIES, one.name, one.spec())
+    assert policy("hpa", PROBLEM) == Hpa(PROBLEM, target=0.5)
 
 
 def test_names_are_different_and_of_policies_that_there_are():
