@@ -30,7 +30,8 @@ def poisson(rate: float, seconds: float, seed: int) -> list[float]:
 
 def send(bootstrap: str, topic: str, prefix: str, times_s: Iterable[float]) -> dict[bytes, int]:
     """Sends an event at each time from now, and returns when all are acknowledged. The intended send time, Unix ms, of each event id."""
-    rows = [digits()[1].row(index) for index in range(len(digits()[1]))]
+    held_out = digits()[1]
+    rows = [held_out.row(index) for index in range(len(held_out))]
     sent: dict[bytes, int] = {}
     producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0, acks=1)
     producer.partitions_for(topic)  # connected before the first event is due
