@@ -72,7 +72,7 @@ class Reason(StrEnum):
     FLUSH = "flush"
 
 
-_FULL, _IDLE = Reason.FULL, Reason.IDLE  # asking an enumeration for a member is a call in Python
+_FULL, _DEADLINE, _IDLE = Reason.FULL, Reason.DEADLINE, Reason.IDLE  # asking an enumeration for a member is a call in Python
 _new: Any = tuple.__new__  # what a named tuple's own __new__, a function in Python, calls
 
 
@@ -104,8 +104,12 @@ class Wait(NamedTuple):
     until: float
 
 
-class View(NamedTuple):
-    """What a rule sees. The queue is never empty; `replicas` >= 1 of which at least one is idle; rate in rows/s; share in (0, 1]."""
+@dataclass(slots=True, eq=False)
+class View:
+    """What a rule sees. The queue is never empty; `replicas` >= 1 of which at least one is idle; rate in rows/s; share in (0, 1].
+
+    A stage shows the same one again and again, as things are then: a rule keeps none.
+    """
 
     queue: Waiting
     batch_max: int
@@ -118,7 +122,7 @@ class View(NamedTuple):
         """When the most urgent row should leave this stage."""
         run = self.queue.first()
         assert run is not None
-        return run.arrived + (float(run.deadlines[0]) - run.arrived) * self.deadline_share
+        return run.leaves_by(self.deadline_share)
 
 
 Decision = Release | SetAside | GiveUp | Wait
@@ -140,7 +144,7 @@ class AdaptiveRule:
     _turn: int = 0  # batches since one of rows set aside too long
 
     def decide(self, view: View, now: float) -> Decision:
-        queue, batch_max, _, _, time, _ = view
+        queue, batch_max, time = view.queue, view.batch_max, view.service_time
         queued, aside = queue.rows, queue.aside.rows
         if aside:
             queued -= aside
@@ -166,14 +170,20 @@ class AdaptiveRule:
             return Release(rows, _IDLE, aside=_filling(view, rows, needed, now))
         if rows >= needed or needed > _efficient(view):
             return _new(Release, (rows, _IDLE, None, 0))
-        latest = view.stage_deadline() - time.within(rows + 1) - SPARE * time.within(needed)
+        run = queue.first()
+        assert run is not None
+        latest = run.leaves_by(view.deadline_share) - time.within(rows + 1) - SPARE * time.within(needed)
         if now >= latest:
-            return Release(rows, Reason.DEADLINE)
-        overdue = queue.first().arrived + max(PROMPT_S, OVERDUE * needed / view.rate)
+            return _new(Release, (rows, _DEADLINE, None, 0))
+        patience_s = OVERDUE * needed / view.rate
+        overdue = run.arrived + (patience_s if patience_s > PROMPT_S else PROMPT_S)  # max and min are slow in Python
         if now >= overdue:
             return _new(Release, (rows, _IDLE, None, 0))
-        filled = now + max(LEAST_WAIT_S, (needed - rows) / view.rate)
-        return _new(Wait, (min(latest, filled, overdue),))
+        missing_s = (needed - rows) / view.rate
+        until = now + (missing_s if missing_s > LEAST_WAIT_S else LEAST_WAIT_S)
+        if latest < until:
+            until = latest
+        return _new(Wait, (overdue if overdue < until else until,))
 
     def _by_value(self, view: View, rows: int, is_pressed: bool, now: float) -> Release | GiveUp | None:
         """What differs from the rest of the rule where rows are not all worth the same."""
@@ -266,12 +276,12 @@ class EarlyDropRule:
 
 def batch_needed(view: View, headroom: float) -> float:
     """b*, a whole number or inf: from R b >= headroom lam (fixed + per_row b). 1 while l is unknown."""
-    _, _, replicas, rate, service_time, _ = view
-    fixed, per_row = service_time.fixed_s, service_time.per_row_s
+    time = view.service_time
+    fixed, per_row = time.fixed_s, time.per_row_s
     if fixed is None or per_row is None:
         return 1
-    load = headroom * rate
-    spare = replicas - load * per_row
+    load = headroom * view.rate
+    spare = view.replicas - load * per_row
     if spare <= 0:
         return inf
     needed = ceil(load * fixed / spare)
@@ -280,10 +290,11 @@ def batch_needed(view: View, headroom: float) -> float:
 
 def _efficient(view: View) -> int:
     """b+: from b / (fixed + per_row b) >= EFFICIENT / per_row."""
-    fixed, per_row = view.service_time.fixed_s, view.service_time.per_row_s
-    if not fixed or not per_row:
-        return view.batch_max
-    return min(view.batch_max, max(1, ceil(EFFICIENT / (1 - EFFICIENT) * fixed / per_row)))
+    time, batch_max = view.service_time, view.batch_max
+    if not time.fixed_s or not time.per_row_s:
+        return batch_max
+    efficient = ceil(EFFICIENT / (1 - EFFICIENT) * time.fixed_s / time.per_row_s)
+    return batch_max if efficient > batch_max else efficient or 1
 
 
 def _pressed(view: View, rows: int, needed: float, now: float) -> Release | SetAside:
@@ -335,12 +346,10 @@ class ArrivalRate:
     _at: float = 0.0
 
     def add(self, rows: int, now: float) -> None:
-        self._rows = self._decayed(now) + rows
+        before = self._rows
+        self._rows = (before * exp((self._at - now) / self.memory_s) if now > self._at else before) + rows
         self._at = now
 
     def at(self, now: float) -> float:
         rows = self._rows
         return (rows * exp((self._at - now) / self.memory_s) if now > self._at else rows) / self.memory_s
-
-    def _decayed(self, now: float) -> float:
-        return self._rows * exp((self._at - now) / self.memory_s) if now > self._at else self._rows

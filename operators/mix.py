@@ -220,7 +220,7 @@ class Mix:
 
     def _due_s(self, run: Run) -> float:
         """Of its first row."""
-        return run.arrived + (float(run.deadlines[0]) - run.arrived) * self._share
+        return run.leaves_by(self._share)
 
     def _in_time(self, way: Way, run: Run, placed: Placed, now: float) -> list[tuple[Way, Run]]:
         if run.keep or len(self._ways) == 1:
@@ -229,7 +229,7 @@ class Mix:
         stage = way.stage
         if self._due_s(run) >= now + stage.expected_s(stage.queued + coming - 1, now):
             return [(way, run)]
-        ahead = stage.queue.ahead(float(run.deadlines[-1])) + coming - 1
+        ahead = stage.queue.ahead(float(run.due[run.last - 1])) + coming - 1
         late = int(np.searchsorted(self._due(run), now + stage.expected_s(ahead, now)))
         if not late:
             return [(way, run)]

@@ -1,7 +1,7 @@
 """Rows waiting for a replica, earliest deadline first, exact to the row.
 
 The queue is a heap of runs. A run is rows of one request, sorted by deadline, so its first row stands for it in the heap and the
-rows taken of it are always a prefix.
+rows taken of it are always a prefix. A part of a run is two indexes into what it shares with the others: nothing is copied.
 
     take(n) = the n rows with the least (deadline, arrival), as one prefix per run; the order inside a batch means nothing
 
@@ -30,77 +30,100 @@ SMALL = 64
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Rows of one request, by deadline.
+    """Rows of one request, by deadline: those at first, first + 1, ..., last - 1 of `order` and `due`.
 
-    request    whatever the caller wants back
-    rows       int32, indexes into the request
-    deadlines  seconds, ascending, of the same length
-    arrived    seconds
-    keep       these rows must be answered even if late
-    adjacent   rows is first, first + 1, ...: a range of the request's bytes
-    sequence   order of arrival; given by the queue
+    request      whatever the caller wants back
+    order        int32, rows of the request; None = 0, 1, 2, ..., so that the run is a range of the request's bytes
+    due          seconds, ascending: their deadlines
+    arrived      seconds
+    keep         these rows must be answered even if late
+    sequence     order of arrival; given by the queue
     """
 
     request: Any
-    rows: NDArray[np.int32]
-    deadlines: Sequence[float] | NDArray[np.float64]
+    order: NDArray[np.int32] | None
+    due: Sequence[float] | NDArray[np.float64]
+    first: int
+    last: int
     arrived: float
     keep: bool = False
-    adjacent: bool = True
     sequence: int = -1
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.last - self.first
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """Indexes into the request, by deadline."""
+        if self.order is not None:
+            return self.order[self.first : self.last]
+        return _ROWS[self.first : self.last] if self.last <= len(_ROWS) else np.arange(self.first, self.last, dtype=np.int32)
+
+    @property
+    def deadlines(self) -> Sequence[float] | NDArray[np.float64]:
+        """Seconds, ascending, of each row."""
+        return self.due[self.first : self.last]
+
+    @property
+    def adjacent(self) -> bool:
+        """The rows are a range of the request's bytes."""
+        return self.order is None
+
+    def leaves_by(self, share: float) -> float:
+        """When its first row should leave a stage that may use that share of the row's time."""
+        return self.arrived + (float(self.due[self.first]) - self.arrived) * share
 
     def part(self, first: int, last: int) -> Run:
-        if first == 0 and last == len(self.rows):
+        """Of its rows, counted from its own first one."""
+        if first == 0 and last == len(self):
             return self
-        rows, deadlines = self.rows[first:last], self.deadlines[first:last]
-        return Run(self.request, rows, deadlines, self.arrived, self.keep, self.adjacent, self.sequence)
+        return Run(self.request, self.order, self.due, self.first + first, self.first + last, self.arrived, self.keep, self.sequence)
 
     def earlier(self, than: float) -> int:
         """How many of its rows have an earlier deadline."""
-        return bisect_left(self.deadlines, than)
+        return bisect_left(self.due, than, self.first, self.last) - self.first
+
+    def until(self, deadline: float) -> int:
+        """How many of its rows have no later deadline."""
+        return bisect_right(self.due, deadline, self.first, self.last) - self.first
 
 
-_ROWS = np.arange(SMALL, dtype=np.int32)
+_ROWS = np.arange(4096, dtype=np.int32)
 _ROWS.setflags(write=False)
-_FIRST = [_ROWS[:count] for count in range(SMALL + 1)]
 
 
 def runs_of(request: Any, deadlines: NDArray[np.float64], arrived: float, keep: NDArray[np.bool_] | None = None) -> list[Run]:
     """The rows of a request as sorted runs: one, or two where only some rows must be kept."""
     count = len(deadlines)
     if count == 1 and keep is None:
-        return [Run(request, _FIRST[1], deadlines.tolist(), arrived)]
-    times: Sequence[float] | NDArray[np.float64]
+        return [Run(request, None, deadlines.tolist(), 0, 1, arrived)]
+    due: Sequence[float] | NDArray[np.float64]
     if count <= SMALL:
         plain = deadlines.tolist()
-        rows, times = _FIRST[count], sorted(plain)
-        adjacent = plain == times
+        due = sorted(plain)
+        adjacent = plain == due
     else:
-        rows, times = np.arange(count, dtype=np.int32), deadlines
+        due = deadlines
         adjacent = bool((deadlines[1:] >= deadlines[:-1]).all())
+    order = None
     if not adjacent:
-        rows = np.argsort(deadlines, kind="stable").astype(np.int32)
-        times = times if count <= SMALL else deadlines[rows]
-    run = Run(request, rows, times, arrived, adjacent=adjacent)
+        order = deadlines.argsort(kind="stable").astype(np.int32)
+        due = due if count <= SMALL else deadlines[order]
+    run = Run(request, order, due, 0, count, arrived)
     if keep is None or not keep.any():
         return [run]
     if keep.all():
         return [replace(run, keep=True)]
-    kept, times = keep[rows], np.asarray(times)
-    return [
-        replace(run, rows=rows[kept], deadlines=times[kept], keep=True, adjacent=False),
-        replace(run, rows=rows[~kept], deadlines=times[~kept], adjacent=False),
-    ]
+    kept = keep[run.rows]
+    return [replace(chosen(run, np.flatnonzero(kept)), keep=True), chosen(run, np.flatnonzero(~kept))]
 
 
 def chosen(run: Run, positions: NDArray[np.intp]) -> Run:
     """The run's rows at ascending positions."""
     if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
         return run.part(int(positions[0]), int(positions[-1]) + 1)
-    return Run(run.request, run.rows[positions], np.asarray(run.deadlines)[positions], run.arrived, run.keep, False, run.sequence)
+    due = np.asarray(run.deadlines)[positions]
+    return Run(run.request, run.rows[positions], due, 0, len(positions), run.arrived, run.keep, run.sequence)
 
 
 class EdfQueue:
@@ -115,7 +138,7 @@ class EdfQueue:
         return self.rows
 
     def add(self, run: Run) -> None:
-        if not len(run):
+        if run.first == run.last:
             return
         run.sequence = self._sequence
         self._sequence += 1
@@ -145,16 +168,16 @@ class EdfQueue:
         heap = self._heap
         while n > 0 and heap:
             run = heap[0][2]
-            count = len(run.rows)
-            if n < count:
-                count = n
-            if len(heap) > 1:
-                following = heap[1] if len(heap) == 2 or heap[1] < heap[2] else heap[2]
-                last = run.deadlines[count - 1]
+            held = run.last - run.first
+            count = n if n < held else held
+            runs = len(heap)
+            if runs > 1:
+                following = heap[1] if runs == 2 or heap[1] < heap[2] else heap[2]
+                last = run.due[run.first + count - 1]
                 if last > following[0] or (last == following[0] and run.sequence > following[1]):
                     taken += self._interleaved(self._pop(), n)
                     break
-            if count < len(run.rows):
+            if count < held:
                 taken.append(self._prefix(run, count))
                 break
             heappop(heap)
@@ -172,8 +195,8 @@ class EdfQueue:
             count = min(most, run.earlier(before))
             if len(heap) > 1:
                 following = heap[1] if len(heap) == 2 or heap[1] < heap[2] else heap[2]
-                bisect = bisect_right if run.sequence < following[1] else bisect_left
-                count = min(count, max(1, bisect(run.deadlines, following[0])))
+                ahead = run.until(following[0]) if run.sequence < following[1] else run.earlier(following[0])
+                count = min(count, max(1, ahead))
             found.append(self._prefix(run, count))
             most -= count
         return found
@@ -198,15 +221,15 @@ class EdfQueue:
 
     def ahead(self, deadline: float) -> int:
         """Rows whose deadline is not later."""
-        return sum(bisect_right(run.deadlines, deadline) for first, _, run in self._heap if first <= deadline)
+        return sum(run.until(deadline) for first, _, run in self._heap if first <= deadline)
 
     def withdraw(self, cut: Callable[[Run], int]) -> list[Run]:
         """Removes the first `cut(run)` rows of every run."""
         gone = [(run, cut(run)) for _, _, run in self._heap]
         self._heap, self.rows = [], 0
         for run, count in gone:
-            if count < len(run.rows):
-                self._push(run.part(count, len(run.rows)))
+            if count < len(run):
+                self._push(run.part(count, len(run)))
         return [run.part(0, count) for run, count in gone if count]
 
     def discard(self, unwanted: Callable[[Run], bool]) -> list[Run]:
@@ -220,53 +243,53 @@ class EdfQueue:
 
     def _interleaved(self, run: Run, n: int) -> list[Run]:
         runs, rows = [run], len(run)
-        bound = run.deadlines[n - 1] if rows >= n else None  # the n-th least deadline is not later
+        bound = run.due[run.first + n - 1] if rows >= n else None  # the n-th least deadline is not later
         while self._heap and (bound is None or self._heap[0][0] <= bound):
             run = self._pop()
             runs.append(run)
             rows += len(run)
             if bound is None and rows >= n:
-                bound = max(run.deadlines[-1] for run in runs)
+                bound = max(run.due[run.last - 1] for run in runs)
             elif bound is not None and len(run) >= n:
-                bound = min(bound, run.deadlines[n - 1])
+                bound = min(bound, run.due[run.first + n - 1])
         n = min(n, rows)
-        last = _least([run.deadlines[:n] for run in runs], n)
+        last = _least([run.due[run.first : min(run.first + n, run.last)] for run in runs], n)
         below = [run.earlier(last) for run in runs]
         left = n - sum(below)
         counts = dict(zip((run.sequence for run in runs), below, strict=True))
         for run in sorted(runs, key=lambda run: run.sequence):
-            ties = bisect_right(run.deadlines, last) - counts[run.sequence]
+            ties = run.until(last) - counts[run.sequence]
             counts[run.sequence] += min(ties, left)
             left -= min(ties, left)
         pieces = [self._split(run, counts[run.sequence]) for run in runs]
-        return [piece for piece in pieces if len(piece.rows)]
+        return [piece for piece in pieces if len(piece)]
 
     def _prefix(self, run: Run, count: int) -> Run:
         """The first `count` rows, at least one, of the first run of the heap, whose rest stays."""
-        heap = self._heap
         self.rows -= count
-        rows, deadlines = run.rows, run.deadlines
-        if count == len(rows):
-            heappop(heap)
+        first = run.first
+        rest = first + count
+        if rest == run.last:
+            heappop(self._heap)
             return run
-        run.rows, run.deadlines = rows[count:], deadlines[count:]
-        heapreplace(heap, (float(deadlines[count]), run.sequence, run))
-        return Run(run.request, rows[:count], deadlines[:count], run.arrived, run.keep, run.adjacent, run.sequence)
+        run.first = rest
+        heapreplace(self._heap, (float(run.due[rest]), run.sequence, run))
+        return Run(run.request, run.order, run.due, first, rest, run.arrived, run.keep, run.sequence)
 
     def _split(self, run: Run, count: int) -> Run:
         """The first `count` rows of a popped run; the rest goes back."""
-        if count == len(run.rows):
+        if count == len(run):
             return run
-        self._push(run.part(count, len(run.rows)))
+        self._push(run.part(count, len(run)))
         return run.part(0, count)
 
     def _push(self, run: Run) -> None:
-        heappush(self._heap, (float(run.deadlines[0]), run.sequence, run))
-        self.rows += len(run.rows)
+        heappush(self._heap, (float(run.due[run.first]), run.sequence, run))
+        self.rows += run.last - run.first
 
     def _pop(self) -> Run:
         run = heappop(self._heap)[2]
-        self.rows -= len(run.rows)
+        self.rows -= run.last - run.first
         return run
 
 

@@ -70,8 +70,7 @@ class Request:
     def encoded(self, run: Run) -> memoryview | bytes:
         """A run's rows as they go to a replica."""
         if run.adjacent:
-            first = int(run.rows[0])
-            return self.table.span(first, first + len(run))
+            return self.table.span(run.first, run.last)
         return self.table.gather(run.rows)
 
 

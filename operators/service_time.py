@@ -46,10 +46,11 @@ class ServiceTime:
             self.longest_s = seconds
         fixed_s, per_row_s = self.fixed_s, self.per_row_s
         if fixed_s is not None and per_row_s is not None:
-            most = OUTLIER * (fixed_s + per_row_s * rows)
+            rows_s = per_row_s * rows
+            most = OUTLIER * (fixed_s + rows_s)
             if seconds > most > 0:
                 seconds = most
-            off_s = seconds - fixed_s - per_row_s * rows
+            off_s = seconds - fixed_s - rows_s
             self.margin_s += GAIN * (DEVIATION * (off_s if off_s > 0 else -off_s) - self.margin_s)
         sizes, size = self._sizes, rows.bit_length()
         number, size_rows, size_seconds, _, _ = sizes.get(size, _NONE)
@@ -57,8 +58,9 @@ class ServiceTime:
         size_rows = DECAY * size_rows + rows
         size_seconds = DECAY * size_seconds + seconds
         sizes[size] = (number, size_rows, size_seconds, size_rows * size_rows / number, size_rows * size_seconds / number)
-        weight = rows_sum = seconds_sum = squares = products = 0.0
-        for number, size_rows, size_seconds, size_squares, size_products in sizes.values():
+        every = iter(sizes.values())
+        weight, rows_sum, seconds_sum, squares, products = next(every)
+        for number, size_rows, size_seconds, size_squares, size_products in every:
             weight += number
             rows_sum += size_rows
             seconds_sum += size_seconds
@@ -81,7 +83,9 @@ class ServiceTime:
 
     def within(self, rows: float) -> float:
         """l+(rows), 0 until something was measured."""
-        return self.margin_s + (self.of(rows) or 0.0)
+        if self.fixed_s is None or self.per_row_s is None:
+            return 0.0
+        return self.margin_s + (self.fixed_s + self.per_row_s * rows)
 
     def rows_within(self, seconds: float) -> int:
         """The most rows with l+ of no more; not below 0. There must be an l."""

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from autoscaler.graph.pipeline import OnLate
 from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Status, Stop, Suspect, Wake
-from operators.batching import AdaptiveRule, ArrivalRate, GiveUp, Reason, Release, Rule, SetAside, View, Wait
+from operators.batching import AdaptiveRule, ArrivalRate, GiveUp, Reason, Release, Rule, SetAside, View
 from operators.operator import Variant
 from operators.queue import Run, runs_of
 from operators.service_time import ServiceTime
@@ -105,7 +105,6 @@ class Stage:
         self.draining = False
         self._sheds = on_late is OnLate.DEAD_LETTER
         self._rule = rule or AdaptiveRule()
-        self._share = deadline_share
         self._hang_s = hang_s
         self._least_limit_s = min(hang_s, HANG_FLOOR_S)
         self._proven: Variant | None = None  # the last variant of which a replica became ready
@@ -114,11 +113,12 @@ class Stage:
         self._ready = 0
         self._number = number or count().__next__
         self._hang_at = inf  # no running batch is due for a kill before
-        self._hang_wake = Wake(inf)
+        self._told_hang_at = inf  # by the last Wake for it
         self._watched_from = -inf
         self._suspects: deque[Suspect] = deque()
         self._healthy_turn = True
         self._failures = 0  # deaths since the last answered batch
+        self._view = View(self.queue, setting.batch, 1, 0.0, self.service_time, deadline_share)
 
     # what it is doing
 
@@ -266,6 +266,7 @@ class Stage:
         return self._dispatch(actions + self._reconcile(), now)
 
     def tick(self, now: float) -> list[Action]:
+        self._told_hang_at = inf  # whoever wakes it may have kept the earliest time only
         return self._dispatch([], now)
 
     def change(self, setting: Setting, now: float) -> list[Action]:
@@ -330,18 +331,16 @@ class Stage:
             self._expire(actions, now)
         if now >= self._hang_at:
             self._watch(actions, now)
-        idle = self._idle
-        if idle and (self._suspects or self.queue.rows):
+        if self._idle and (self._suspects or self.queue.rows):
             self._hand_out(actions, now)
-        if self._hang_at < inf:
-            if self._hang_wake.at != self._hang_at:
-                self._hang_wake = Wake(self._hang_at)
-            actions.append(self._hang_wake)
+        if self._hang_at < self._told_hang_at:
+            self._told_hang_at = self._hang_at
+            actions.append(Wake(self._hang_at))
         return actions
 
     def _hand_out(self, actions: list[Action], now: float) -> None:
-        idle, suspects = self._idle, self._suspects
-        view = _new(View, (self.queue, self.setting.batch, self._ready or 1, self.rate.at(now), self.service_time, self._share))
+        idle, suspects, view = self._idle, self._suspects, self._view
+        view.batch_max, view.replicas, view.rate, view.service_time = self.setting.batch, self._ready or 1, self.rate.at(now), self.service_time
         while idle:
             batch = self._next_batch(actions, view, now) if suspects else self._released(actions, view, now)
             if batch is None:
@@ -386,24 +385,24 @@ class Stage:
     def _released(self, actions: list[Action], view: View, now: float) -> Batch | None:
         queue = self.queue
         while queue.rows:
-            release = self._flush(view) if self.draining else self._rule.decide(view, now)
-            if type(release) is SetAside:
-                queue.set_aside(*release)
-                continue
-            if type(release) is GiveUp:
-                queue.give_up(release.places)
-                continue
-            if type(release) is Wait:
-                actions.append(Wake(release.until))
+            decided = self._flush(view) if self.draining else self._rule.decide(view, now)
+            if type(decided) is Release:
+                n, reason, drop_before, aside = decided
+                if drop_before is not None:
+                    actions += [self._expired(run, now) for run in queue.expired(drop_before)]
+                waiting = queue.rows
+                runs = queue.take(n)
+                if aside:
+                    runs += queue.take_aside(aside)
+                if runs:
+                    return Batch(runs, waiting - queue.rows, reason, now)
+            elif type(decided) is SetAside:
+                queue.set_aside(*decided)
+            elif type(decided) is GiveUp:
+                queue.give_up(decided.places)
+            else:
+                actions.append(_new(Wake, (decided.until,)))
                 return None
-            if release.drop_before is not None:
-                actions += [self._expired(run, now) for run in queue.expired(release.drop_before)]
-            runs = queue.take(release.n)
-            if release.aside:
-                runs += queue.take_aside(release.aside)
-            if runs:
-                rows = len(runs[0].rows) if len(runs) == 1 else sum(map(len, runs))
-                return Batch(runs, rows, release.reason, now)
         return None
 
     def _flush(self, view: View) -> Release:
@@ -413,17 +412,17 @@ class Stage:
     def _answers(self, batch: Batch, result: Result, variant: Variant, now: float) -> tuple[list[Action], int]:
         answers: list[Action] = []
         first = all_late = 0
-        sent_at = batch.sent_at
+        sent_at, failed = batch.sent_at, result.failed
         for part, run in enumerate(batch.runs):
-            count = len(run.rows)
+            count = run.last - run.first
             last = first + count
             late, reasons = 0, []
-            status = _FEW_OK[count] if count <= FEW and result.failed is None else _status(result, first, last)
-            if run.deadlines[0] < now:
+            status = _FEW_OK[count] if count <= FEW and failed is None else _status(result, first, last)
+            if run.due[run.first] < now:
                 passed = run.earlier(now)  # rows whose deadline has gone by
                 status = status.copy()
                 status[:passed] |= status[:passed] == Status.OK  # LATE is 1
-                late = passed if result.failed is None else int(np.count_nonzero(status == Status.LATE))
+                late = passed if failed is None else int(np.count_nonzero(status == Status.LATE))
             if result.reasons:
                 reasons = [result.reasons[at] for at in range(first, last) if at in result.reasons]
             all_late += late

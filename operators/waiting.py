@@ -47,7 +47,7 @@ class Waiting(EdfQueue):
         """The most urgent rows, as many as have an earlier deadline, at most so many."""
         for run in self.earlier(before, most):
             self.aside.add(run)  # with a place of its own: a run may come in pieces, of which each needs one
-            self.rows += len(run.rows)
+            self.rows += len(run)
 
     def in_order(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Deadlines and values of the hopeful rows, by deadline, those that came first first. O(rows log rows)."""
@@ -68,7 +68,7 @@ class Waiting(EdfQueue):
             gone, left = np.flatnonzero(goes), np.flatnonzero(~goes)
             if len(left):
                 stays = chosen(run, left)
-                self._heap.append((float(stays.deadlines[0]), stays.sequence, stays))
+                self._heap.append((float(stays.due[stays.first]), stays.sequence, stays))
             if len(gone):
                 self.aside.add(chosen(run, gone) if len(left) else run)
         heapify(self._heap)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_a_lone_row_after_a_sharp_drop_of_load_leaves_soon(before: int):
     rate.add(1, now)
     for run in runs_of("a", np.array([now + 0.5]), now):
         alone.queue.add(run)
-    while isinstance(asked := AdaptiveRule().decide(alone._replace(rate=rate.at(now)), now), Wait):
+    while isinstance(asked := AdaptiveRule().decide(replace(alone, rate=rate.at(now)), now), Wait):
         assert asked.until > now
         now = asked.until
     assert asked == Release(1, Reason.IDLE)

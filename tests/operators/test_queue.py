@@ -61,6 +61,27 @@ def test_discarded_requests_are_gone():
     assert named(queue.take(9)) == [("b", 0)]
 
 
+def test_a_long_request_leaves_by_deadline_in_pieces():
+    queue, deadlines = EdfQueue(), np.random.default_rng(1).permutation(200)
+    add(queue, "a", deadlines)
+    taken = [run for _ in range(7) for run in queue.take(30)]
+    assert [row for _, row in named(taken)] == deadlines.argsort().tolist()
+    assert [due for run in taken for due in run.deadlines] == list(range(200))
+
+
+def test_a_part_counts_rows_from_its_own_first_one():
+    (run,) = runs_of("a", np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 0.0)
+    part = run.part(1, 4).part(1, 3)
+    assert (part.rows.tolist(), list(part.deadlines), len(part)) == ([2, 3], [3.0, 4.0], 2)
+    assert (part.earlier(4.0), part.until(4.0)) == (1, 2)
+
+
+def test_rows_that_must_be_kept_are_a_run_of_their_own():
+    kept, rest = runs_of("a", np.array([3.0, 1.0, 2.0, 0.5]), 0.0, np.array([True, False, True, False]))
+    assert (kept.keep, kept.rows.tolist(), list(kept.deadlines)) == (True, [2, 0], [2.0, 3.0])
+    assert (rest.keep, rest.rows.tolist(), list(rest.deadlines)) == (False, [3, 1], [0.5, 1.0])
+
+
 @given(st.lists(ADD | TAKE | EXPIRE, max_size=40))
 def test_the_queue_is_a_sorted_list(steps):
     queue, rows, numbers = EdfQueue(), [], count()  # rows: (deadline, request, row, keep), sorted as they must leave

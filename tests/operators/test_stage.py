@@ -1,10 +1,12 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.graph.pipeline import OnLate
-from operators.actions import Cause, Status
+from operators.actions import Cause, Setting, Status, Wake
 from operators.batching import EarlyDropRule, FixedRule, Reason
+from operators.stage import Stage
 from tests.operators.builders import FIRST, SECOND, Simulated
 
 
@@ -213,6 +215,15 @@ def test_a_stage_that_was_held_up_itself_kills_nobody_for_it():
     assert stage.killed == []
     stage.tick(0.2)
     assert stage.killed == [0]
+
+
+def test_when_a_batch_will_have_hung_is_told_once_and_again_by_every_tick():
+    stage = Stage(Setting(FIRST, replicas=2, batch=1), hang_s=5.0)
+    stage.start(0.0)
+    for number in (0, 1):
+        stage.replica_ready(number, 0.0)
+    told = [stage.arrive("a", np.array([9.0]), 1.0), stage.arrive("b", np.array([9.0]), 2.0), stage.tick(3.0)]
+    assert [[action for action in actions if isinstance(action, Wake)] for actions in told] == [[Wake(6.0)], [], [Wake(6.0)]]  # 1 s + 5 s
 
 
 def test_changing_back_before_the_new_variant_is_ready_costs_nothing():
