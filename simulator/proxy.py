@@ -47,17 +47,20 @@ class Gathering:
     row_s: float = 0.0
 
 
-@dataclass(slots=True, eq=False)
 class Request:
-    """A micro-batch: what the stage's runs point to."""
+    """A micro-batch: what the stage's runs point to. slots: as they were sent; by_deadline: as the stage got them."""
 
-    slots: Slots
-    proxy: Proxy
+    __slots__ = ("by_deadline", "proxy", "slots")
+
+    def __init__(self, slots: Slots, proxy: Proxy) -> None:
+        self.slots = self.by_deadline = slots
+        self.proxy = proxy
 
 
 def gathered(rate: float) -> int:
     """Rows worth gathering when that many rows/s arrive."""
-    return min(GATHER_MAX, max(1, ceil(rate * GATHER_S)))
+    rows = ceil(rate * GATHER_S)
+    return GATHER_MAX if rows > GATHER_MAX else rows or 1
 
 
 class Proxy:
@@ -109,8 +112,10 @@ class Proxy:
         self._sending = True
         due_s = self._due_s(now_s)
         while due_s <= now_s:
-            room = self._room()
-            slots = self.inbox.take(min(self.inbox.here(now_s), room, self._settings.max_rows))
+            count, room, most = self.inbox.here(now_s), self._room(), self._settings.max_rows
+            if count > room:
+                count = room
+            slots = self.inbox.take(count if count < most else most)
             self._left_s = now_s
             self.unanswered += len(slots)
             if self._settings.row_s:
@@ -146,7 +151,8 @@ class Proxy:
                 return inf
             self._plenty = self.unanswered >= PLENTY_ROWS
             patience = PATIENCE if self._plenty else 1
-            self._full = min(self.hint * patience, self._settings.max_rows)
+            full, most = self.hint * patience, self._settings.max_rows
+            self._full = full if full < most else most
             linger_s = (first_s if first_s > self._left_s else self._left_s) + self._settings.linger_s * patience
             full_s = self.inbox.nth_s(self._full)
             due_s = full_s if full_s < linger_s else linger_s

@@ -12,6 +12,8 @@ parent    slot of the row that it was fanned out from, -1 for a source event
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,8 @@ class Rows:
         self.values = np.zeros((COLUMNS, size))
         self.deadline = self.values[DEADLINE]
         self._variants = np.full((stages, size), -1, np.int8)
-        self._answers: list[tuple[int, int, list[Slots]]] = []
+        self._answers: list[defaultdict[int, list[Slots]]] = [defaultdict(list) for _ in range(stages)]
+        self._is_noted = False
         self.parent = np.full(size, -1, np.int64)
         self._free = np.arange(size, dtype=np.int64)[::-1].copy()
         self._count = size
@@ -52,18 +55,18 @@ class Rows:
 
     @property
     def variants(self) -> NDArray[np.int8]:
-        if self._answers:
-            noted: dict[tuple[int, int], list[Slots]] = {}
-            for stage, variant, some in self._answers:
-                noted.setdefault((stage, variant), []).extend(some)
-            for (stage, variant), parts in noted.items():
-                self._variants[stage][np.concatenate(parts)] = variant
-            self._answers.clear()
+        if self._is_noted:
+            for variants, answers in zip(self._variants, self._answers, strict=True):
+                for variant, parts in answers.items():
+                    variants[np.concatenate(parts)] = variant
+                answers.clear()
+            self._is_noted = False
         return self._variants
 
     def answered(self, stage: int, variant: int, parts: list[Slots]) -> None:
         """At that stage, by the variant of that index."""
-        self._answers.append((stage, variant, parts))
+        self._answers[stage][variant] += parts
+        self._is_noted = True
 
     def take(self, count: int) -> Slots:
         """Slots of new rows, without a parent; their values are the caller's to set."""

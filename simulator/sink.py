@@ -24,7 +24,8 @@ class Sink:
         self._rows = rows
         self._accuracies = accuracies
         self._least_s = least_s
-        self._ended: list[tuple[list[Slots], int, Outcome, float]] = []
+        self._slots: list[Slots] = []
+        self._ended: list[tuple[int, Outcome, float]] = []
         self._gathered = 0
 
     @property
@@ -34,7 +35,8 @@ class Sink:
 
     def end(self, parts: list[Slots], count: int, outcome: Outcome, now_s: float) -> None:
         """parts: `count` rows in all. outcome IN_TIME: answered now, in time or late as the deadlines say."""
-        self._ended.append((parts, count, outcome, now_s))
+        self._slots += parts
+        self._ended.append((count, outcome, now_s))
         self._gathered += count
         if self._gathered >= GATHERED:
             self.count()
@@ -42,11 +44,11 @@ class Sink:
     def count(self) -> None:
         if not self._ended:
             return
-        slots = np.concatenate([slots for parts, _, _, _ in self._ended for slots in parts])
-        counts = [count for _, count, _, _ in self._ended]
-        finish = np.repeat([now_s for _, _, _, now_s in self._ended], counts)
-        outcome = np.repeat(np.array([outcome for _, _, outcome, _ in self._ended], np.int8), counts)
-        self._ended, self._gathered = [], 0
+        slots = np.concatenate(self._slots)
+        counts, outcomes, times_s = zip(*self._ended, strict=True)
+        finish = np.repeat(np.array(times_s), counts)
+        outcome = np.repeat(np.array(outcomes, np.int8), counts)
+        self._slots, self._ended, self._gathered = [], [], 0
         self._counted(slots, finish, outcome)
         self._rows.free(slots)
 
