@@ -36,7 +36,7 @@ from bench.live.load import Load, load, measured_on, tuned_on
 from bench.live.plans import SIZES, UNIT, Planner, slo_ms
 from bench.live.setting import Setting
 from bench.live.stand import live
-from bench.live.store import Planned, Store, counted, remaining
+from bench.live.store import TRIES, Planned, Store, counted, remaining
 from bench.report import environment, progress, table
 from bench.rig import SLUICE, rig
 from jobs.embedded.paths import ROOT, SLUICE_DIR
@@ -85,7 +85,7 @@ def _quick(seed: int) -> dict[str, Any]:
     store = Store(FOLDER / "quick")
     shutil.rmtree(store.folder, ignore_errors=True)
     contenders = [one for one in (*FIXED, *(defaults(name, setting.planner.problem(1.0), TIME_FACTOR) for name in TODAY)) if one.name in QUICK]
-    _make(setting, store, contenders, 1, seed, settles=False)
+    _make(setting, store, contenders, 1, seed, is_smoke=True)
     return _report(setting, store, contenders, 1)
 
 
@@ -165,14 +165,17 @@ def _today(setting: Setting, folder: Path, seed: int, policies: str | None) -> l
 # runs
 
 
-def _make(setting: Setting, store: Store, contenders: Sequence[Contender], repeats: int, seed: int, settles: bool = True) -> None:
-    """All that are not there yet."""
-    if next(remaining(store.runs(), contenders, repeats, seed), None) is None:
+def _make(setting: Setting, store: Store, contenders: Sequence[Contender], repeats: int, seed: int, is_smoke: bool = False) -> None:
+    """All that are not there yet. is_smoke: whatever disturbs, once."""
+    def following() -> Planned | None:
+        return next(remaining(store.runs(), contenders, repeats, seed, 1 if is_smoke else TRIES), None)
+
+    if following() is None:
         return
     with rig(slots=SLOTS) as machine:
         number = 0
-        while (planned := next(remaining(store.runs(), contenders, repeats, seed), None)) is not None:
-            if settles:
+        while (planned := following()) is not None:
+            if not is_smoke:
                 settle(SETTLE_S)
             run = live(machine, setting, planned, number, seed)
             store.write(run)

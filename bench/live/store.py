@@ -55,7 +55,7 @@ def counted(runs: Sequence[Run], contender: Contender) -> dict[int, Run]:
     return found
 
 
-def remaining(runs: Sequence[Run], contenders: Sequence[Contender], repeats: int, seed: int) -> Iterator[Planned]:
+def remaining(runs: Sequence[Run], contenders: Sequence[Contender], repeats: int, seed: int, tries: int = TRIES) -> Iterator[Planned]:
     """Repeat after repeat, the contenders of each in an order of its own; the same seed gives the same order, however often it was stopped. Those
     that were invalid come once more, last."""
     done = {contender.name: counted(runs, contender) for contender in contenders}
@@ -67,6 +67,6 @@ def remaining(runs: Sequence[Run], contenders: Sequence[Contender], repeats: int
             run = done[contender.name].get(repeat)
             if run is None:
                 yield Planned(contender, repeat, 0)
-            elif run["invalid"] and run["attempt"] + 1 < TRIES:
+            elif run["invalid"] and run["attempt"] + 1 < tries:
                 again.append(Planned(contender, repeat, run["attempt"] + 1))
     yield from again

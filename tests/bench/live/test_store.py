@@ -33,6 +33,7 @@ def test_an_invalid_run_is_made_again_last_and_not_for_ever():
     done = [run(one.contender, one.repeat) for one in todo([], repeats=1)]
     spoilt = [run(ONE, 0, invalid=["the host took 9% of the cores"]) if each["contender"]["name"] == "one" else each for each in done]
     assert todo(spoilt, repeats=1) == [Planned(ONE, 0, 1)]
+    assert list(remaining(spoilt, ALL, 1, 1, tries=1)) == []
     again = [*spoilt, run(ONE, 0, attempt=TRIES - 1, invalid=["as before"])]
     assert todo(again, repeats=1) == []
     assert counted(again, ONE)[0]["attempt"] == TRIES - 1
