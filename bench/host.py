@@ -22,7 +22,7 @@ TRIES = 3
 PROBE_S = 3.0
 BETWEEN_PROBES_S = 10.0
 SPIN = f"import time\nend = time.monotonic() + {PROBE_S}\nwhile time.monotonic() < end: pass"
-STEAL = 7  # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in the first two
+IDLE, IOWAIT, STEAL = 3, 4, 7  # places in `ticks`; what follows them is counted in the first two
 
 
 Found = TypeVar("Found")
@@ -69,6 +69,10 @@ def _probe() -> float:
     return taken.share
 
 
+def ticks(stat: str) -> list[int]:
+    """Of all cores, from /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal."""
+    return [int(count) for count in stat.split("\n", 1)[0].split()[1 : STEAL + 2]]
+
+
 def _read() -> list[int]:
-    first = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-    return [int(ticks) for ticks in first[1 : STEAL + 2]]
+    return ticks(Path("/proc/stat").read_text(encoding="ascii"))

@@ -29,10 +29,9 @@ from kafka import KafkaProducer
 
 from bench.report import progress, table
 from bench.resize import percentile
-from bench.rig import READY_S, SLUICE, Rig, asked, rig, until
+from bench.rig import READY_S, Rig, asked, rig, until
 from jobs.consumer import TopicReader
-from jobs.embedded import broker, paths, ports
-from jobs.embedded.processes import BESIDE_THE_PATH, Child
+from jobs.embedded import broker, paths
 from jobs.embedded.run import DECISIONS_TOPIC
 
 PIPELINE = Path(__file__).parent / "pipelines" / "reaction.yaml"
@@ -152,20 +151,14 @@ def _running(machine: Rig) -> Iterator[tuple[str, int]]:
     """Service, job and sidecar; the service's HTTP address and the sidecar's process id."""
     machine.topics("reaction-in", "reaction-out", "reaction-dead-letters")
     broker.create_topics(machine.bootstrap, [broker.NewTopic(DECISIONS_TOPIC, 1)])
-    (metrics,) = ports.free_ports(1)
     with machine.operators(PIPELINE) as service:
         arguments = ["--pipeline", str(PIPELINE), "--bootstrap-servers", machine.bootstrap, "--service", service.grpc]
-        with machine.job(paths.JOB_FILE, arguments):
-            machine.supervisor.start(Child("sidecar", (*SLUICE, "autoscaler", "run", str(PIPELINE), "--bootstrap-servers", machine.bootstrap,
-                                                       "--service-http", service.http, "--metrics-port", str(metrics), "--flink", machine.rest.url,
-                                                       "--forecast", "last"), cwd=paths.ROOT, niceness=BESIDE_THE_PATH))
-            try:
-                until(lambda: machine.supervisor.pid("sidecar") is not None, READY_S, LOOK_S, "the sidecar")
-                sidecar = machine.supervisor.pid("sidecar")
-                assert sidecar is not None
-                yield service.http, sidecar
-            finally:
-                machine.supervisor.stop_child("sidecar")
+        with (machine.job(paths.JOB_FILE, arguments),
+              machine.sidecar(PIPELINE, service.http, "--flink", machine.rest.url, "--forecast", "last")):
+            until(lambda: machine.supervisor.pid("sidecar") is not None, READY_S, LOOK_S, "the sidecar")
+            sidecar = machine.supervisor.pid("sidecar")
+            assert sidecar is not None
+            yield service.http, sidecar
 
 
 def _seen(http: str) -> Seen:

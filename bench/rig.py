@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,15 +77,19 @@ class Rig:
     @contextlib.contextmanager
     def service(self, pipeline: Path) -> Iterator[str]:
         """The operator service and the sidecar as `make run` starts them, for the block; gives the service's gRPC address."""
+        with self.operators(pipeline) as found, self.sidecar(pipeline, found.http):
+            yield found.grpc
+
+    @contextlib.contextmanager
+    def sidecar(self, pipeline: Path, http: str, *arguments: str, command: Sequence[str] = (*SLUICE, "autoscaler")) -> Iterator[None]:
+        """The autoscaler sidecar for a service at that HTTP address, as `make run` starts it but for the arguments, for the block."""
         (metrics,) = ports.free_ports(1)
-        with self.operators(pipeline) as found:
-            self.supervisor.start(Child("sidecar", (*SLUICE, "autoscaler", "run", str(pipeline), "--bootstrap-servers", self.bootstrap, "--service-http",
-                                                    f"http://{found.http}", "--metrics-port", str(metrics)), cwd=paths.ROOT,
-                                        niceness=BESIDE_THE_PATH))
-            try:
-                yield found.grpc
-            finally:
-                self.supervisor.stop_child("sidecar")
+        self.supervisor.start(Child("sidecar", (*command, "run", str(pipeline), "--bootstrap-servers", self.bootstrap, "--service-http", http,
+                                                "--metrics-port", str(metrics), *arguments), cwd=paths.ROOT, niceness=BESIDE_THE_PATH))
+        try:
+            yield
+        finally:
+            self.supervisor.stop_child("sidecar")
 
     @contextlib.contextmanager
     def job(self, file: Path, arguments: list[str], settings: Mapping[str, str] | None = None) -> Iterator[str]:

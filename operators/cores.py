@@ -29,6 +29,11 @@ def eighths(cores: float) -> int:
     return int(count)
 
 
+def cores_of(count: int) -> float:
+    """The inverse of `eighths`; whole ones as int."""
+    return count / EIGHTHS if count % EIGHTHS else count // EIGHTHS
+
+
 def threads(cores: float) -> int:
     """That a replica with so many cores computes with."""
     return max(1, ceil(cores))

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from operators.cores import EIGHTHS, CoreMap, eighths
+from operators.cores import EIGHTHS, CoreMap, cores_of, eighths
 from operators.process import ReplicaProcess
 from operators.quota import Quotas
 
@@ -57,7 +57,7 @@ class Processors:
 
     def _fit(self, process: ReplicaProcess, cpus: Sequence[int]) -> None:
         count = self._eighths[process]
-        cores = count / EIGHTHS if count % EIGHTHS else count // EIGHTHS
+        cores = cores_of(count)
         process.fit(cores, cpus, cores if self._quotas is None and count % EIGHTHS else None)
 
     def _limit(self, process: ReplicaProcess) -> None:

@@ -18,7 +18,7 @@ from autoscaler.graph.reader import read_pipeline
 from autoscaler.planner.profile import profile_path, written
 from jobs.options import Models, PipelineFile
 from operators import repository
-from operators.cores import EIGHTHS, eighths
+from operators.cores import EIGHTHS, cores_of, eighths
 
 VERSIONS = ("numpy", "torch")
 BUSY = 0.5
@@ -70,7 +70,7 @@ def _cores(text: str | None) -> tuple[float, ...]:
             raise ValueError(f"--cores has {part.strip()!r}; use multiples of 0.125, divided by commas") from error
         if count > EIGHTHS * len(os.sched_getaffinity(0)):
             raise ValueError(f"--cores has {part.strip()}; this machine has {len(os.sched_getaffinity(0))}")
-        found.add(count / EIGHTHS if count % EIGHTHS else count // EIGHTHS)
+        found.add(cores_of(count))
     return tuple(sorted(found))
 
 

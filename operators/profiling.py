@@ -178,7 +178,7 @@ async def _answers(stage: Stage, asked: list[bytes], repository: Path) -> Answer
         raise ProfilingError(f"stage {stage.name} is served elsewhere, so the stages after it get no rows; write its part of the profile by hand")
     if not asked:
         return []
-    best = max(stage.variants, key=lambda variant: variant.accuracy)
+    best = stage.most_accurate
     subject = Subject()
     try:
         await subject.start(_wish(stage, best.name, repository))

@@ -36,7 +36,7 @@ ARRIVAL, FAILURE, DONE, READY, PROXY, WAKE, HORIZON, TELEMETRY, DECISION, ACTION
 
 
 class Loop:
-    """now_s: of the event that was worked on last."""
+    """now_s: of the last event, as of the end of the last run."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

@@ -94,7 +94,8 @@ class Proxy:
             self.poll(now_s)
 
     def answered(self, hint: int, now_s: float, aside: int = 0) -> None:
-        """Rows were, and `unanswered` is less; sends what that lets out. While only the number unanswered changes, what is due does not."""
+        """Rows were, and `unanswered` is less; sends what that lets out. While only the number unanswered changes, what is due
+        does not, but where there are no longer plenty."""
         self.aside = aside
         if hint != self.hint or not self.unanswered or self._blocked or (self._plenty and self.unanswered < PLENTY_ROWS):
             self.hint = hint

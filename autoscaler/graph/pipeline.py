@@ -148,6 +148,11 @@ class Stage:
     """What is kept of each key, whose events then come in order; None = nothing."""
 
     @property
+    def most_accurate(self) -> VariantSpec:
+        """ValueError where it has no variants."""
+        return max(self.variants, key=lambda variant: variant.accuracy)
+
+    @property
     def is_plain_join(self) -> bool:
         """Whether nothing is computed here: the array of the children's values is the output."""
         return self.operator is None and self.endpoint is None

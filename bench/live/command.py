@@ -94,9 +94,9 @@ def _setting(profile: Profile, seconds: int | None, warm_s: int) -> Setting:
     shipped = parse_pipeline(PIPELINE.read_text(encoding="utf-8"), str(PIPELINE))
     described = with_slo(slo_ms(shipped, profile))
     planner = Planner(parse_pipeline(yaml.safe_dump(described), str(PIPELINE)), profile)
-    whole = load("Themis' window", measured_on(), TIME_FACTOR, 1.0)
-    peak = planner.peak()
-    setting = Setting(described, planner, load(whole.name, measured_on(), TIME_FACTOR, peak / whole.peak, seconds), warm_s)
+    raw, peak = measured_on(), planner.peak()
+    rate_factor = peak / load("the whole window", raw, TIME_FACTOR, 1.0).peak
+    setting = Setting(described, planner, load("Themis' window", raw, TIME_FACTOR, rate_factor, seconds), warm_s)
     share = planner.plan(float(peak))
     assert share is not None
     print(f"SLO {setting.slo_ms:g} ms; parts of a core by {profile.parts}, {profile.machine}")

@@ -18,6 +18,7 @@ from typing import Any
 from autoscaler.planner.model import Problem
 from autoscaler.policies.policy import Policy, PolicySpec
 from autoscaler.policies.registry import POLICIES
+from autoscaler.policies.registry import policy as registered
 
 Parameters = Mapping[str, float]
 """Fields of a policy; those of a value in it as `behavior.down_window_s`."""
@@ -82,7 +83,7 @@ GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
 
 def defaults(policy: str, problem: Problem, time_factor: int) -> Contender:
     """problem: any; only the policy's own fields are read."""
-    return Contender(policy, policy, scaled(POLICIES[policy].build(problem), time_factor))  # type: ignore[operator]
+    return Contender(policy, policy, scaled(registered(policy, problem), time_factor))
 
 
 def scaled(policy: Policy, time_factor: int) -> dict[str, float]:

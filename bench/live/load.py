@@ -21,6 +21,7 @@ import numpy as np
 from bench.published import themis
 from bench.published.traces import DAY_S, twitter
 from bench.published.windows import window
+from simulator.arrivals import Poisson
 
 WINDOW = "themis_twitter"
 
@@ -78,8 +79,8 @@ def compressed(raw: Sequence[float], time_factor: int) -> tuple[float, ...]:
 
 def poisson(rates: Sequence[float], seed: int) -> tuple[float, ...]:
     """Times of a Poisson process with that rate in each second, from 0, ascending."""
-    random = np.random.default_rng(seed)
-    return tuple(at for second, rate in enumerate(rates) for at in (second + np.sort(random.random(random.poisson(rate)))).tolist())
+    trace, random = Poisson(rates), np.random.default_rng(seed)
+    return tuple(at for second in range(trace.seconds) for at in trace.sent(second, random).tolist())
 
 
 def measured_on() -> tuple[float, ...]:

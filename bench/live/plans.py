@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from autoscaler.choice import PATH_MOST, PATH_MS
-from autoscaler.graph.pipeline import Pipeline, VariantSpec
+from autoscaler.graph.pipeline import Pipeline
 from autoscaler.planner.catalogue import problem as problem_of
 from autoscaler.planner.frontier import attempt
 from autoscaler.planner.model import Plan, Problem, Share
@@ -37,18 +37,13 @@ class TooSmall(ValueError):
 
 def slo_ms(pipeline: Pipeline, profile: Profile) -> float:
     """TooSmall where the point was not measured."""
-    stage = profile.stage(pipeline.stages[0].name)
-    accurate = most_accurate(pipeline).name
+    own = pipeline.stages[0]
+    stage, accurate = profile.stage(own.name), own.most_accurate.name
     for variant in stage.of(accurate) if stage is not None else ():
         for point in variant.points:
             if (point.batch, point.cores) == (1, UNIT):
                 return float(ceil(SLO_FACTOR * point.p99_ms))
     raise TooSmall(f"the profile has no single row of {accurate} on {UNIT} cores; measure it with `sluice profile --cores {UNIT}`")
-
-
-def most_accurate(pipeline: Pipeline) -> VariantSpec:
-    """Of the one stage."""
-    return max(pipeline.stages[0].variants, key=lambda variant: variant.accuracy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,7 @@ class Planner:
         """The most accurate variant at least cost, of those sizes."""
         path_ms = min(PATH_MS, PATH_MOST * self.pipeline.slo_ms)
         found = problem_of(self.pipeline, self.profile, rate, path_ms=path_ms)
-        accurate = most_accurate(self.pipeline).name
+        accurate = self.pipeline.stages[0].most_accurate.name
         (stage,) = found.stages
         options = tuple(option for option in stage.options if option.variant == accurate and sizes(option.units))
         return replace(found, stages=(replace(stage, options=options),), objective=LeastCost())

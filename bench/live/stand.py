@@ -33,8 +33,7 @@ from bench.live.watch import Watch
 from bench.rig import READY_S, Rig, asked, cpu_between, until
 from bench.sim_fidelity import in_service_ms
 from jobs.consumer import Record, TopicReader
-from jobs.embedded import broker, paths, ports
-from jobs.embedded.processes import BESIDE_THE_PATH, Child
+from jobs.embedded import broker, paths
 from jobs.embedded.run import DECISIONS_TOPIC, TELEMETRY_TOPIC, topics_of
 from operators.datasets import digits
 
@@ -87,21 +86,16 @@ def live(machine: Rig, setting: Setting, planned: Planned, number: int, seed: in
 def _running(machine: Rig, files: Files, planned: Planned) -> Iterator[int]:
     """Service, job and sidecar; the service's process id."""
     (stage,) = files.pipeline.stages
-    (metrics,) = ports.free_ports(1)
+    contender = planned.contender
+    starts = (sys.executable, "-m", "bench.live.sidecar", json.dumps(contender.data()))
     with machine.operators(files.path) as service:
         until(lambda: asked(service.http, stage.name)["replicas_ready"] == stage.replicas.initial, READY_S, LOOK_S, "the first replicas")
         arguments = ["--pipeline", str(files.path), "--bootstrap-servers", machine.bootstrap, "--service", service.grpc]
-        with machine.job(paths.JOB_FILE, arguments):
-            machine.supervisor.start(Child("sidecar", (
-                sys.executable, "-m", "bench.live.sidecar", json.dumps(planned.contender.data()), "run", str(files.path), "--policy",
-                planned.contender.name, "--bootstrap-servers", machine.bootstrap, "--service-http", service.http, "--flink", machine.rest.url,
-                "--metrics-port", str(metrics)), cwd=paths.ROOT, niceness=BESIDE_THE_PATH))
-            try:
-                process = machine.supervisor.pid("service")
-                assert process is not None
-                yield process
-            finally:
-                machine.supervisor.stop_child("sidecar")
+        with (machine.job(paths.JOB_FILE, arguments),
+              machine.sidecar(files.path, service.http, "--policy", contender.name, "--flink", machine.rest.url, command=starts)):
+            process = machine.supervisor.pid("service")
+            assert process is not None
+            yield process
 
 
 def _sent(machine: Rig, files: Files, times_s: tuple[float, ...], setting: Setting) -> _Times:

@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.host import IDLE, IOWAIT, STEAL, ticks
 from operators.quota import find
 
 EVERY_S = 1.0
@@ -75,7 +76,7 @@ class Watch:
     def _pids(self) -> list[int]:
         """The service's children that are replicas; one that has gone stays in the list."""
         for thread in self._service.iterdir():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the thread, or a child of it, ends just now
                 for pid in map(int, (thread / "children").read_text(encoding="ascii").split()):
                     if not self._replicas.get(pid):  # it may have been looked at before it was what it is
                         self._replicas[pid] = REPLICA in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -83,11 +84,11 @@ class Watch:
 
     def _look(self, pid: int) -> None:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it ends just now: what it had stays
                 self._threads[pid, int(thread)] = scheduled(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text(encoding="ascii"))
         place = find(self._mounts, Path(f"/proc/{pid}/cgroup").read_text())
         if place is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the group goes with its process
                 self._throttled[pid] = throttled(place[0].joinpath("cpu.stat").read_text(encoding="ascii"))
 
 
@@ -104,6 +105,6 @@ def throttled(cpu_stat: str) -> float:
 
 
 def machine(stat: str) -> tuple[float, float]:
-    """Busy and stolen seconds of all cores; user, nice, system, idle, iowait, irq, softirq, steal come in this order."""
-    ticks = [int(part) for part in stat.split("\n", 1)[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4] - ticks[7]) / TICKS, ticks[7] / TICKS
+    """Busy and stolen seconds of all cores."""
+    spent = ticks(stat)
+    return (sum(spent) - spent[IDLE] - spent[IOWAIT] - spent[STEAL]) / TICKS, spent[STEAL] / TICKS
