@@ -25,8 +25,9 @@ from jobs.embedded.processes import BESIDE_THE_PATH, Child, StartFailed
 from jobs.embedded.rest import FlinkRest, RestError
 from jobs.settings import FLINK_DEFAULTS
 
-SESSION_TIMEOUT_MS = 5000
-"""A killed JobManager's leadership lasts this long in ZooKeeper before its successor may lead."""
+SESSION_TIMEOUT_MS = 10_000
+"""A killed JobManager's leadership lasts this long in ZooKeeper before its successor may lead; one that the machine lets wait for longer loses
+it, and its jobs start anew. The longest that ZooKeeper grants is 20 of its ticks."""
 SUBMIT_TIMEOUT_S = 120.0
 _CLIENT_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 

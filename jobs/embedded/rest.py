@@ -13,6 +13,8 @@ from typing import Any
 POLL_S = 0.1
 CHANGE_TIMEOUT_S = 30.0
 """Of a call that changes something: given up earlier, nobody knows whether it was done, and a busy JobManager takes its time."""
+ELECTING = 503
+"""What the JobManager answers while it has no leader; nothing was done, and Flink's own client asks again too."""
 FINAL_STATES = frozenset({"FINISHED", "CANCELED", "FAILED"})
 
 
@@ -40,7 +42,7 @@ class Job:
 
 
 class FlinkRest:
-    """address: host:port, or a URL. timeout_s: of a call that only asks."""
+    """address: host:port, or a URL. timeout_s: of a call that only asks. An election of the JobManager's leader is waited through for as long."""
 
     def __init__(self, address: str, timeout_s: float = 10.0) -> None:
         self.url = address.rstrip("/") if "://" in address else f"http://{address}"
@@ -156,16 +158,20 @@ class FlinkRest:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        try:
-            timeout_s = self.timeout_s if method == "GET" else max(self.timeout_s, CHANGE_TIMEOUT_S)
-            with urllib.request.urlopen(request, timeout=timeout_s) as response:
-                text = response.read()
-        except urllib.error.HTTPError as error:
-            detail = error.read().decode(errors="replace")
-            raise RestError(f"{method} {self.url}{path}: {error.code}: {_first_error(detail)}", error.code) from error
-        except (OSError, TimeoutError) as error:
-            raise RestError(f"Flink at {self.url} does not answer: {error}") from error
-        return json.loads(text) if text else {}
+        timeout_s = self.timeout_s if method == "GET" else max(self.timeout_s, CHANGE_TIMEOUT_S)
+        until = time.monotonic() + timeout_s
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=timeout_s) as response:
+                    text = response.read()
+                return json.loads(text) if text else {}
+            except urllib.error.HTTPError as error:
+                detail = error.read().decode(errors="replace")
+                if error.code != ELECTING or time.monotonic() > until:
+                    raise RestError(f"{method} {self.url}{path}: {error.code}: {_first_error(detail)}", error.code) from error
+            except (OSError, TimeoutError) as error:
+                raise RestError(f"Flink at {self.url} does not answer: {error}") from error
+            time.sleep(POLL_S)
 
 
 def _first_error(detail: str) -> str:

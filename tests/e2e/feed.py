@@ -14,15 +14,22 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from jobs.consumer import Record, TopicReader
+from jobs.embedded.rest import RestError
 
 POLL_S = 0.05
 
 
 def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
-    """Returns once the condition holds; AssertionError naming it when it does not within the limit."""
+    """Returns once the condition holds; AssertionError naming it when it does not within the limit. A Flink that cannot say is asked again."""
     until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {limit_s:.0f} s: {what}"
+    while True:
+        try:
+            if condition():
+                return
+            seen = ""
+        except RestError as error:
+            seen = f" ({error})"
+        assert time.monotonic() < until, f"not within {limit_s:.0f} s: {what}{seen}"
         time.sleep(POLL_S)
 
 

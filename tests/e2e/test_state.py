@@ -87,4 +87,4 @@ def test_the_taskmanager_killed_and_the_stage_rescaled(keyed):
         wait_for(lambda: any(v.id == vertex.id and v.parallelism == 2 for v in keyed.rest.vertices(keyed.job_id)), "the new parallelism")
 
     run_through(keyed, "taskmanager", disturb)
-    assert metric(keyed, "stateKeys", "chain") is not None
+    wait_for(lambda: metric(keyed, "stateKeys", "chain") is not None, "the size of the state")

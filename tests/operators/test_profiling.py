@@ -116,8 +116,7 @@ def test_a_replica_is_measured_in_its_part_of_a_core():
     found = profile(spin, [b"x"], replace(QUICK, cores=(0.25, 1), least=12))
     part, whole = found.stage("spin").variants[0].points
     assert (part.cores, whole.cores) == (0.25, 1)
-    assert whole.p50_ms < 20  # 5 ms of CPU, on a core that others may use too
-    assert part.mean_ms > 15  # 5 ms in a quarter of a core
+    assert part.mean_ms > 15  # 5 ms of CPU in a quarter of a core, whatever else the machine does
     assert found.parts in ("quota", "slot")
     assert not profile(spin, [b"x"]).parts
 
