@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from bench.report import progress
 from jobs.embedded import broker, cluster, paths, ports
 from jobs.embedded.processes import BESIDE_THE_PATH, Child, Supervisor
 from jobs.embedded.rest import FlinkRest
@@ -132,7 +133,7 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(**cluster_settings) -> Iterator[Rig]:
-    """Broker and cluster up, on free ports; gone after the block, its directory too."""
+    """Broker and cluster up, on free ports; gone after the block, its directory too, but for the logs of a run that failed."""
     directory = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     kafka, controller, zookeeper, rest = ports.free_ports(4)
     broker_config = broker.BrokerConfig(directory / "broker", kafka, controller)
@@ -147,8 +148,16 @@ def rig(**cluster_settings) -> Iterator[Rig]:
             supervisor.wait_ready([child.name for child in children], READY_S)
             broker.create_topics(broker_config.bootstrap_servers, [broker.NewTopic(TELEMETRY_TOPIC, 1)])
             yield Rig(directory, broker_config, cluster_config, supervisor, FlinkRest(cluster_config.rest_address))
-    finally:
+    except Exception:
+        for part in directory.iterdir():
+            if part.name != "logs":
+                shutil.rmtree(part, ignore_errors=True)
+        progress(f"failed; the logs of what ran are in {directory / 'logs'}")
+        raise
+    except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
+        raise
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def cpu_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
