@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from autoscaler.actuator import ActuationError
 from autoscaler.control.arrivals import Arrivals
+from autoscaler.control.carried import is_carried
 from autoscaler.control.decider import Decided, Decider
 from autoscaler.control.effects import Change, Effects, grows, pressure
 from autoscaler.control.hindsight import Hindsight
@@ -214,12 +215,16 @@ class PolicyLoop:
         decided = self.decider.decide(state(self.pipeline, self._plant.problem, seen), seconds)
         took_ms = (self._clock() - began) * 1000
         self.metrics.took(took_ms / 1000)
-        self.metrics.feasible(decided.decision.feasible)
+        self.metrics.feasible(self._feasible(decided))
         for outcome in self._hindsight.look(now_s, seconds, decided.forecast):
             self.metrics.forecast(outcome)
         self._remember_safe(decided)
         outcomes = await self._carry_out(decided)
         return self._record(decided, outcomes, took_ms)
+
+    def _feasible(self, decided: Decided) -> bool | None:
+        said = decided.decision.feasible
+        return is_carried(self._plant.problem, decided.state, decided.decision) if said is None else said
 
     def _observation(self, now_s: float) -> Observation:
         running, problem = self._running, self._plant.problem

@@ -95,10 +95,12 @@ def test_a_load_beyond_the_budget_has_no_plan_and_says_so_until_it_is_gone():
     assert feasible(at.loop) is None  # nothing is decided
 
 
-def test_a_policy_that_does_not_say_shows_nothing():
+def test_of_a_policy_that_does_not_say_whether_what_it_chooses_carries_the_load():
     at = world("hpa")
-    at.run(8, 3000)
-    assert feasible(at.loop) is None
+    at.run(20, 100)
+    assert feasible(at.loop) == 1
+    at.run(30, 3000)  # 4 cores carry 720
+    assert feasible(at.loop) == 0
 
 
 def test_the_age_of_the_source_s_offsets_is_shown():
