@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def sluice(*arguments: str, status: int = 0, **environment: str) -> str:
     """What the command printed, errors too; AssertionError when it ends with another status."""
     done = subprocess.run([sys.executable, "-m", "jobs.cli", *arguments], cwd=ROOT, env={**os.environ, **environment},
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False)
     assert done.returncode == status, f"status {done.returncode} of {arguments}:\n{done.stdout}"
     return done.stdout
 

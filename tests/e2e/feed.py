@@ -19,7 +19,7 @@ from jobs.embedded.rest import RestError
 POLL_S = 0.05
 
 
-def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 120.0) -> None:
     """Returns once the condition holds; AssertionError naming it when it does not within the limit. A Flink that cannot say is asked again."""
     until = time.monotonic() + limit_s
     while True:

@@ -156,7 +156,7 @@ def test_the_number_on_a_scene_is_read():
     free = [part for name in ("kafka", "controller", "zookeeper", "flink", "flink-metrics", "grpc", "http", "metrics", "sidecar-metrics")
             for part in (f"--{name}-port", "0")]
     command = [sys.executable, "-m", "jobs.cli", "run", "--pipeline", "pipelines/scenes.yaml", "--duration", "6", "--rate", "25", *free]
-    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False)
+    run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"^lost +0$", run.stdout, re.MULTILINE)
     right = re.search(r"^accuracy +([0-9.]+)%", run.stdout, re.MULTILINE)
