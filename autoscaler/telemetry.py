@@ -149,6 +149,8 @@ class StageTelemetry:
     """Of the queued rows, those that can no longer be in time."""
     scatter: tuple[tuple[float, float, int], ...] = ()
     """Slices of about 100 ms: rows in the service that are not set aside, rows/s answered, replicas ready."""
+    spent_ms: Quantiles | None = None
+    """Of the SLO, that rows had used when they arrived."""
 
     @property
     def at_s(self) -> float:
@@ -204,7 +206,8 @@ def parse_record(record: object) -> StageTelemetry:
         batches=fields.count("batches"), batch_rows=fields.count("batch_rows"), released=_released(fields.group("released")),
         service_time=_learned(fields), setting=_setting(fields.group("setting")), replicas_ready=fields.count("replicas_ready"),
         replica_restarts=fields.count("replica_restarts"), proxies=_proxies(fields.group("proxies")), lanes=_lanes(fields),
-        aside=fields.count("aside") if "aside" in fields.names() else 0, scatter=_scatter(fields))
+        aside=fields.count("aside") if "aside" in fields.names() else 0, scatter=_scatter(fields),
+        spent_ms=_quantiles(fields, "spent_ms") if "spent_ms" in fields.names() else None)
 
 
 def parse_lanes(record: object) -> tuple[Lane, ...]:
@@ -411,6 +414,12 @@ class StageWindow:
         """Batches of the window by why they left."""
         seen = [record.released for record in self.records(now_s)]
         return Released(*(sum(getattr(one, name) for one in seen) for name in Released.__slots__))
+
+    def spent_ms(self, now_s: float) -> tuple[float, ...]:
+        """What rows had used of their SLO on the way here, the p95 of each record, oldest first. Not of records in which rows waited in a proxy, or
+        came late already: that is time that more capacity gives back, or that nothing does."""
+        return tuple(record.spent_ms.p95 for record in self.records(now_s)
+                     if record.spent_ms is not None and record.spent_ms.p95 < record.slo_ms and not any(proxy.waiting for proxy in record.proxies.values()))
 
     def mean_batch_rows(self, now_s: float) -> float | None:
         records = self.records(now_s)

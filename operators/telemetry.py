@@ -146,10 +146,12 @@ class StageTelemetry:
         self.copies = Ledger()
         """Of the shadow lane, if there is one."""
         self.scatter = Slices()
+        self.spent_ms = Histogram()
+        """Of the SLO, used by rows when they arrived here; those of a request count as its most urgent one."""
         self._older = Ledger()
         self._sequence = 0
         self._before = Tally()
-        self._counts = [np.zeros(BINS, np.int64)] * 3
+        self._counts = [np.zeros(BINS, np.int64)] * 4
         self._lanes_before: dict[tuple[str, str], tuple[Tally, NDArray[np.int64]]] = {}
         self._at: float | None = None
         self._proxies: dict[str, tuple[float, dict[str, int]]] = {}
@@ -166,8 +168,10 @@ class StageTelemetry:
     def total_ms(self) -> Histogram:
         return self._whole()[2]
 
-    def arrived(self, rows: int) -> None:
+    def arrived(self, rows: int, least_left_s: float) -> None:
+        """least_left_s: until the first deadline of these rows, negative when it has passed."""
         self.tally.arrivals += rows
+        self.spent_ms.add(max(0.0, self.slo_ms - least_left_s * 1e3), rows)
 
     def sent(self, batch: Batch, variant: Variant) -> None:
         self.tally.sent(batch)
@@ -201,8 +205,8 @@ class StageTelemetry:
 
     def record(self, lanes: Lanes, now: float, at_ms: int) -> dict[str, Any]:
         """The record of the time since the last one."""
-        counts = [histogram.counts for histogram in self._whole()]
-        queue_ms, compute_ms, total_ms = (quantiles(new - old) for new, old in zip(counts, self._counts, strict=True))
+        counts = [*(histogram.counts for histogram in self._whole()), self.spent_ms.counts.copy()]
+        queue_ms, compute_ms, total_ms, spent_ms = (quantiles(new - old) for new, old in zip(counts, self._counts, strict=True))
         self._proxies = {name: seen for name, seen in self._proxies.items() if now - seen[0] < PROXY_FORGOTTEN_S}
         self.last = {
             "pipeline": self.pipeline,
@@ -218,6 +222,7 @@ class StageTelemetry:
             "queue_ms": queue_ms,
             "compute_ms": compute_ms,
             "total_ms": total_ms,
+            "spent_ms": spent_ms,
             "service_time": _service_time(lanes.service_time),
             "setting": setting_of(lanes),
             "lanes": [self._lane(lane) for lane in lanes.lanes],

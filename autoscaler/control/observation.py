@@ -3,6 +3,7 @@
     rates        of the source, from its offsets                                            (`arrivals`)
     rate         of a stage: rows that arrived in the newest second of its telemetry
     queue        rows that wait in the service and in the proxies, of the newest record
+    spent        ms of the SLO that rows had used when they reached a stage that reads the source, p95 of each record of the window
     busy         share of the ready replicas' time that batches took, by the service's own learned times
     violations   share of the rows of the window that were late, expired or failed
     slowness     of a stage, from the service's own learned times and its profile                (`policies.slowness`)
@@ -67,9 +68,10 @@ class Observation:
 
 def state(pipeline: Pipeline, problem: Problem, seen: Observation) -> State:
     """Of the problem's stages."""
-    first = next((stage.name for stage in pipeline.stages if SOURCE in stage.after), None)
-    stages = {stage.name: _stage(stage.name, seen, seen.lag or 0 if stage.name == first else 0) for stage in problem.stages}
-    return State(seen.at_s, seen.arrivals.rates(seen.at_s), stages)
+    first = [stage.name for stage in pipeline.stages if SOURCE in stage.after]
+    stages = {stage.name: _stage(stage.name, seen, seen.lag or 0 if stage.name in first[:1] else 0) for stage in problem.stages}
+    spent_ms = tuple(spent for name in first if name in seen.windows for spent in seen.windows[name].spent_ms(seen.at_s))
+    return State(seen.at_s, seen.arrivals.rates(seen.at_s), stages, spent_ms)
 
 
 def _stage(name: str, seen: Observation, lag: int) -> StageState:

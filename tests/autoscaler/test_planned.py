@@ -29,6 +29,16 @@ def test_a_burst_is_met_in_place_first_and_calm_takes_it_back():
     assert metric(at.loop, "sluice_autoscaler_decisions_total{pipeline=digits,stage=classify,action=up}") >= 1
 
 
+def test_what_rows_use_of_their_slo_on_the_way_is_not_left_for_the_stages():
+    at = world()
+    at.run(20, 100)
+    assert at.service.running == (1, 1)
+    at.spent_ms = 440.0  # of 500; one core alone takes 40 for a full batch, and some to fill it
+    at.run(20, 100)
+    assert max(at.decided[-1]["inputs"]["spent_ms"]) == 440.0
+    assert at.service.running[0] * at.service.running[1] > 1
+
+
 def test_the_service_s_own_word_that_too_much_arrives_is_acted_on_between_the_intervals():
     at = world()
     at.run(10, 100)

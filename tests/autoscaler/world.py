@@ -160,6 +160,7 @@ class World:
     sequence: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     silent: bool = False
+    spent_ms: float = 5.0
 
     def run(self, seconds: int, rate: float) -> list[dict[str, Any]]:
         """Records of that time."""
@@ -198,6 +199,7 @@ class World:
         replicas, cores = self.service.running
         return json.dumps(record(
             sequence=self.sequence, at_ms=round((self.now_s - 0.01) * 1000), arrivals=round(rate), answered=round(answered), late=late,
+            slo_ms=500.0, spent_ms=dict.fromkeys(("p50", "p95", "p99"), self.spent_ms),
             queued=round(self.queued), replicas=replicas, cores=cores, replicas_ready=sum(lane.ready for lane in lanes), lanes=shown,
             service_time={"fixed_ms": 5.0, "per_row_ms": 4.4} if cores == 1 else {"fixed_ms": 4.0, "per_row_ms": 2.2})).encode()
 

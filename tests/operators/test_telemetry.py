@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -32,11 +33,20 @@ def test_extremes_stay_in_the_histogram():
 
 def test_a_record_is_of_its_interval():
     telemetry, stage = StageTelemetry("p", "s", 100.0), Lanes([LaneSetting(Setting(FIRST))], Stage)
-    telemetry.arrived(5)
+    telemetry.arrived(5, 0.1)
     assert telemetry.record(stage, 10.0, 1000)["arrivals"] == 5
-    telemetry.arrived(2)
+    telemetry.arrived(2, 0.1)
     record = telemetry.record(stage, 11.5, 2500)
     assert (record["arrivals"], record["interval_s"], record["sequence"], record["queue_ms"]) == (2, 1.5, 1, None)
+
+
+def test_a_record_says_what_rows_had_used_of_their_slo_when_they_arrived():
+    telemetry, stage = StageTelemetry("p", "s", 100.0), Lanes([LaneSetting(Setting(FIRST))], Stage)
+    telemetry.arrived(90, 0.080)
+    telemetry.arrived(10, -0.050)  # past their deadline
+    telemetry.arrived(1, math.inf)
+    assert telemetry.record(stage, 10.0, 1000)["spent_ms"] == pytest.approx({"p50": 20, "p95": 150, "p99": 150}, rel=0.06)
+    assert telemetry.record(stage, 11.0, 2000)["spent_ms"] is None
 
 
 def test_proxies_that_fall_silent_are_forgotten():
