@@ -3,7 +3,8 @@
     rates        of the source, from its offsets                                            (`arrivals`)
     rate         of a stage: rows that arrived in the newest second of its telemetry
     queue        rows that wait in the service and in the proxies, of the newest record
-    spent        ms of the SLO that rows had used when they reached a stage that reads the source, p95 of each record of the window
+    spent        ms of the SLO that rows had used when they reached a stage that reads the source, p95 of each record of the window, beyond what the
+                 problem leaves for the way
     busy         share of the ready replicas' time that batches took, by the service's own learned times
     violations   share of the rows of the window that were late, expired or failed
     slowness     of a stage, from the service's own learned times and its profile                (`policies.slowness`)
@@ -67,10 +68,11 @@ class Observation:
 
 
 def state(pipeline: Pipeline, problem: Problem, seen: Observation) -> State:
-    """Of the problem's stages."""
+    """Of the problem's stages. The pipeline's SLO is longer than the problem's by what the latter leaves for the way."""
     first = [stage.name for stage in pipeline.stages if SOURCE in stage.after]
     stages = {stage.name: _stage(stage.name, seen, seen.lag or 0 if stage.name in first[:1] else 0) for stage in problem.stages}
-    spent_ms = tuple(spent for name in first if name in seen.windows for spent in seen.windows[name].spent_ms(seen.at_s))
+    way_ms = pipeline.slo_ms - problem.slo_ms
+    spent_ms = tuple(max(0.0, spent - way_ms) for name in first if name in seen.windows for spent in seen.windows[name].spent_ms(seen.at_s))
     return State(seen.at_s, seen.arrivals.rates(seen.at_s), stages, spent_ms)
 
 

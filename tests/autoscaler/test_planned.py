@@ -1,15 +1,19 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from autoscaler.actuator import ActuationError
 from autoscaler.choice import built, choice
+from autoscaler.control.arrivals import Arrivals
+from autoscaler.control.observation import Observation, state
 from autoscaler.control.records import recorded
 from autoscaler.control.replay import replay
 from autoscaler.control.restraint import Mode
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.registry import POLICIES, policy
+from tests.autoscaler.builders import telemetry, window
 from tests.autoscaler.test_loop import metric
 from tests.autoscaler.world import START_S, MemoryJob, MemoryService, pipeline, problem, world
 
@@ -37,6 +41,14 @@ def test_what_rows_use_of_their_slo_on_the_way_is_not_left_for_the_stages():
     at.run(20, 100)
     assert max(at.decided[-1]["inputs"]["spent_ms"]) == 440.0
     assert at.service.running[0] * at.service.running[1] > 1
+
+
+@pytest.mark.parametrize(("used_ms", "shown_ms"), [(5.0, 0.0), (30.0, 18.0)])
+def test_what_a_plan_leaves_for_the_way_anyway_is_not_taken_off_twice(used_ms, shown_ms):
+    used = dict.fromkeys(("p50", "p95", "p99"), used_ms)
+    planned = replace(problem(), slo_ms=pipeline().slo_ms - 12.0)
+    seen = Observation(1000.0, Arrivals(), {"classify": window(telemetry(spent_ms=used))}, {"classify": ()})
+    assert state(pipeline(), planned, seen).spent_ms == (shown_ms,)
 
 
 def test_the_service_s_own_word_that_too_much_arrives_is_acted_on_between_the_intervals():
