@@ -182,7 +182,7 @@ def _analyzed(address: str, level: Level, folder: Path) -> float:
     command, environment = perf_analyzer()
     report = folder / "perf.csv"
     arguments = ["-m", "digits", "-u", address, "-i", "grpc", "-b", str(level.rows), "--concurrency-range", str(level.callers), "-f", str(report),
-                 "--string-length", "64", "--measurement-interval", "2000", "--stability-percentage", "20", "--max-trials", "4"]
+                 "--string-length", "64", "--measurement-interval", "2000", "--stability-percentage", "999", "--max-trials", "4"]
     done = subprocess.run(["taskset", "-c", CLIENT_CORES, *command, *arguments], env={**os.environ, **environment},
                           capture_output=True, text=True, timeout=120, check=False)
     if not report.exists():

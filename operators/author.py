@@ -24,7 +24,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from operators.codec import BadInput, Read, TypeNotKnown, Write, array_of, reader, writer
+from operators.codec import Array, BadInput, Read, TypeNotKnown, Write, apart, array_of, reader, together, writer
 from operators.operator import Operator, RowError, Variant
 
 DETAIL_MAX = 500
@@ -157,6 +157,10 @@ def _row(call: Callable[[Any], Any], row: bytes, said: Signature, read: Read, wr
 
 def _batch(call: Callable[[Any], Any], rows: Sequence[bytes], said: Signature, read: Read, write: Write) -> list[bytes | list[bytes] | RowError]:
     """Rows that cannot be read fail alone; what the call raises fails the batch, which is then halved down to the row at fault."""
+    takes, gives = array_of(said.takes), array_of(said.gives)
+    whole = together(takes, rows) if takes is not None and rows else None
+    if whole is not None:
+        return _written(_called(call, whole, rows), len(rows), gives, write)
     answers: list[bytes | list[bytes] | RowError] = []
     values, places = [], []
     for place, row in enumerate(rows):
@@ -168,15 +172,27 @@ def _batch(call: Callable[[Any], Any], rows: Sequence[bytes], said: Signature, r
             answers.append(RowError("bad-input", str(error)[:DETAIL_MAX]))
     if not values:
         return answers
+    found = _called(call, np.stack(values) if takes is not None else Batch(values), values)
+    for place, answer in zip(places, _written(found, len(values), gives, write), strict=True):
+        answers[place] = answer
+    return answers
+
+
+def _called(call: Callable[[Any], Any], batch: Any, values: Sequence[Any]) -> Any:
+    """The call's answers, or what was wrong with its one row."""
     try:
-        found = list(call(np.stack(values) if array_of(said.takes) is not None else Batch(values)))
+        found = call(batch)
+        return found if isinstance(found, np.ndarray) else list(found)
     except BadInput as error:
         if len(values) > 1:
             raise  # halved by whoever runs it
-        answers[places[0]] = RowError("bad-input", str(error)[:DETAIL_MAX])
-        return answers
-    if len(found) != len(values):
-        raise TypeError(f"{len(found)} answers to {len(values)} rows")
-    for place, value in zip(places, found, strict=True):
-        answers[place] = write(value)
-    return answers
+        return RowError("bad-input", str(error)[:DETAIL_MAX])
+
+
+def _written(found: Any, count: int, gives: Array | None, write: Write) -> list[bytes | list[bytes] | RowError]:
+    if isinstance(found, RowError):
+        return [found]
+    if len(found) != count:
+        raise TypeError(f"{len(found)} answers to {count} rows")
+    rows = apart(gives, found, count) if gives is not None else None
+    return list(rows) if rows is not None else [write(value) for value in found]

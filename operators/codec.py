@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -21,6 +21,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 Read = Callable[[bytes], Any]
 Write = Callable[[Any], bytes]
@@ -101,6 +102,22 @@ def _json(row: bytes) -> Any:
         return json.loads(row)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"not JSON: {error}") from error
+
+
+def together(array: Array, rows: Sequence[bytes]) -> NDArray[Any] | None:
+    """All rows as one array of shape (rows, *shape of one), without work by row; None where a row is none."""
+    size = array.row_bytes
+    if any(len(row) != size for row in rows):
+        return None
+    return np.frombuffer(bytearray(b"".join(rows)), array.dtype).reshape(len(rows), *array.shape)
+
+
+def apart(array: Array, values: Any, count: int) -> list[bytes] | None:
+    """The rows of such an array, likewise; None where it is not one of `count` rows."""
+    if not isinstance(values, np.ndarray) or values.shape != (count, *array.shape):
+        return None
+    raw, size = np.ascontiguousarray(values, array.dtype).tobytes(), array.row_bytes
+    return [raw[at : at + size] for at in range(0, count * size, size)] if size else None
 
 
 def _tensor(array: Array, row: bytes) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators import requests
 from operators.actions import Answer
@@ -29,7 +31,18 @@ class Inference:
         self._waiting: dict[str, set[_Call]] = {name: set() for name in serving.stages}
 
     async def infer(self, message: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        """The answer to all rows. Refused where one failed, naming those that did. Cancelling it forgets the rows that still wait."""
+        """The answer to all rows, with the outputs that were asked for."""
+        response = pb.ModelInferResponse.FromString(await self._answer(message))
+        if message.outputs:
+            self._select(message, response)
+        return response
+
+    async def serialised(self, message: pb.ModelInferRequest) -> bytes:
+        """The same as it goes out; where all outputs are wanted nothing is built only to be serialised."""
+        return (await self.infer(message)).SerializeToString() if message.outputs else await self._answer(message)
+
+    async def _answer(self, message: pb.ModelInferRequest) -> bytes:
+        """All outputs of all rows. Refused where one failed, naming those that did. Cancelling it forgets the rows that still wait."""
         hosted = hosted_stage(self._serving, message.model_name, message.model_version)
         self._check_open(hosted)
         if any(REGION in tensor.parameters for tensor in message.inputs):
@@ -52,10 +65,7 @@ class Inference:
         failures = call.failures()
         if failures:
             raise Refused(Fault.FAILED, "; ".join(failures))
-        response = call.response(request)
-        if message.outputs:
-            self._select(message, response)
-        return response
+        return requests.unary_response(request, call.first, call.outputs(request))
 
     def give_up(self, hosted: HostedStage) -> None:
         """Refuses the calls that wait for this stage: it has been unloaded. Rows that run already are not waited for."""
@@ -161,14 +171,33 @@ class _Call:
     def failures(self) -> list[str]:
         found: list[str] = []
         for answer in self._answers:
+            if not answer.reasons:
+                continue
             at = [row for row, status in zip(answer.run.rows.tolist(), answer.status.tolist(), strict=True) if status >= 2]
             found += [f"row {row}: {reason}" for row, reason in zip(at, answer.reasons, strict=True)]
         return sorted(found)
 
-    def response(self, request: Request) -> pb.ModelInferResponse:
-        """All rows in the request's order."""
-        count = request.table.count
-        row_results: list[list[bytes]] = [[] for _ in range(count)]
+    @property
+    def first(self) -> Answer:
+        return self._answers[0]
+
+    def outputs(self, request: Request) -> requests.Outputs:
+        """Of all rows in the request's order."""
+        if all(answer.run.adjacent for answer in self._answers):
+            return self._in_line()
+        return self._one_by_one(request)
+
+    def _in_line(self) -> requests.Outputs:
+        """Answers to ranges of rows hold their results in order: they are put behind each other as they are."""
+        found = [requests.results(answer) for answer in sorted(self._answers, key=lambda answer: answer.run.first)]
+        payloads = [payload for payload, _, _ in found]
+        outputs: requests.Outputs = [("rows", "BYTES", sum(number for _, _, number in found), payloads[0] if len(found) == 1 else b"".join(payloads))]
+        if found[0][1] is not None:
+            outputs.append(_children(np.concatenate([children for _, children, _ in found if children is not None])))
+        return outputs
+
+    def _one_by_one(self, request: Request) -> requests.Outputs:
+        row_results: list[list[bytes]] = [[] for _ in range(request.table.count)]
         fans_out = False
         for answer in self._answers:
             payload, children, number = requests.results(answer)
@@ -180,5 +209,9 @@ class _Call:
         flat = [value for values in row_results for value in values]
         outputs: requests.Outputs = [("rows", "BYTES", len(flat), encode(flat))]
         if fans_out:
-            outputs.append(("children", "INT32", count, np.array([len(values) for values in row_results], "<i4").tobytes()))
-        return requests.unary_response(request, self._answers[0], outputs)
+            outputs.append(_children(np.array([len(values) for values in row_results])))
+        return outputs
+
+
+def _children(counts: NDArray[np.integer[Any]]) -> tuple[str, str, int, bytes]:
+    return "children", "INT32", len(counts), counts.astype("<i4").tobytes()

@@ -211,15 +211,12 @@ def response(request: Request, answer: Answer, control: Control) -> bytes:
     return encoding.stream_response(encoding.heads(request.stage, variant.version, request.id, strings, numbers), outputs)
 
 
-def unary_response(request: Request, answer: Answer, outputs: Outputs) -> pb.ModelInferResponse:
-    message = pb.ModelInferResponse(model_name=request.stage, model_version=answer.variant.version, id=request.id)
-    for name, datatype, length, content in outputs:
-        message.outputs.add(name=name, datatype=datatype, shape=(length,))
-        message.raw_output_contents.append(bytes(content))
-    message.parameters["variant"].string_param = answer.variant.name
-    message.parameters["version"].string_param = answer.variant.version
-    message.parameters["compute_us"].int64_param = _compute_us(answer)
-    return message
+def unary_response(request: Request, answer: Answer, outputs: Outputs) -> bytes:
+    """A ModelInferResponse, serialised. answer: of some of the rows."""
+    variant = answer.variant
+    strings = {"variant": variant.name, "version": variant.version}
+    heads = encoding.heads(request.stage, variant.version, request.id, strings, {"compute_us": _compute_us(answer)})
+    return encoding.response(heads, outputs)
 
 
 def _compute_us(answer: Answer) -> int:

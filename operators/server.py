@@ -90,9 +90,9 @@ class InferenceServer:
         except Refused as refused:
             await _abort(context, refused)
 
-    async def ModelInfer(self, message: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+    async def ModelInfer(self, message: pb.ModelInferRequest, context: Any) -> bytes:
         try:
-            return await self._inference.infer(message)
+            return await self._inference.serialised(message)
         except Refused as refused:
             await _abort(context, refused)
 

@@ -56,10 +56,15 @@ def _unary(implementation: Any, calls: Mapping[str, tuple[Any, Any]]) -> dict[st
     return {
         name: grpc.unary_unary_rpc_method_handler(
             _reading(getattr(implementation, name), request),
-            response_serializer=response.SerializeToString,
+            response_serializer=_serialised,
         )
-        for name, (request, response) in calls.items()
+        for name, (request, _) in calls.items()
     }
+
+
+def _serialised(response: Any) -> bytes:
+    """What is serialised already stays as it is."""
+    return response if type(response) is bytes else response.SerializeToString()  # type: ignore[no-any-return]
 
 
 def _reading(call: Call, kind: Any) -> Call:

@@ -1,4 +1,4 @@
-"""A stream response as bytes, written directly: the results' bytes are copied once, and nothing is built only to be serialised.
+"""A response as bytes, written directly: the results' bytes are copied once, and nothing is built only to be serialised.
 
     ModelStreamInferResponse { infer_response = 2 { model_name = 1  model_version = 2  id = 3  parameters = 4  outputs = 5
                                raw_output_contents = 6 } }
@@ -61,13 +61,23 @@ def int_parameter(key: str, value: int) -> bytes:
 
 def stream_response(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> bytes:
     """heads: fields of the infer_response; outputs: name, datatype, length, content."""
+    parts, size = _parts(heads, outputs)
+    return b"".join([bytes((INFER_RESPONSE,)), varint(size), *parts])
+
+
+def response(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> bytes:
+    """The infer_response alone, a ModelInferResponse."""
+    return b"".join(_parts(heads, outputs)[0])
+
+
+def _parts(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> tuple[list[Buffer], int]:
+    """And how long they are together."""
     parts: list[Buffer] = [*heads]
     for name, datatype, length, _ in outputs:
         parts.append(output(name, datatype, length))
     for *_, content in outputs:
         parts += (bytes((RAW,)) + varint(len(content)), content)
-    size = sum(map(len, parts))
-    return b"".join([bytes((INFER_RESPONSE,)), varint(size), *parts])
+    return parts, sum(map(len, parts))
 
 
 def heads(model: str, version: str, request_id: str, strings: Mapping[str, str], numbers: Mapping[str, int]) -> list[bytes]:

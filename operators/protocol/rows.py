@@ -80,6 +80,8 @@ def _equal_step(raw: bytes | memoryview, count: int) -> int:
     if count <= 0 or len(raw) % count or len(raw) // count < PREFIX:
         return 0
     step = len(raw) // count
+    if count == 1:
+        return step if LENGTH.unpack_from(raw)[0] == step - PREFIX else 0
     lengths = np.ndarray(count, "<u4", raw, strides=(step,))
     return step if bool((lengths == step - PREFIX).all()) else 0
 
