@@ -10,7 +10,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ class HostedStage:
         self.held_rows += request.table.count
         self.held_bytes += request.size
         now = self._loop.time()
-        self.telemetry.arrived(request.table.count, float(request.deadlines.min(initial=inf)) - now)
+        deadlines = request.deadlines
+        self.telemetry.arrived(request.table.count, float(deadlines.min() if len(deadlines) > 1 else deadlines[0]) - now)
         self._moved(0, now)
         twin = self.twins.of(request) if self.twins is not None else None
         self._apply(self.stage.arrive(request, request.deadlines, now, request.keep), now)

@@ -114,7 +114,8 @@ def read(message: pb.ModelInferRequest, owner: Owner, offset_s: float, default_d
         elif tensor.name == "value":
             values = _values(_vector(tensor, raw, "FP32", "<f4", count))
     if deadlines is None:
-        deadlines = np.full(count, default_deadline_s)
+        deadlines = np.empty(count)
+        deadlines.fill(default_deadline_s)
     return Request(message.model_name, message.id, table, deadlines, keep, owner, count, floors, ids, pins, values)
 
 

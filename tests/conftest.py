@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared-machine")  # how long an example takes says more of the machine's neighbours than of the code
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -128,6 +128,17 @@ def test_batches_are_passed_whole():
     assert answers[3] == b"9"
 
 
+def test_raw_tensors_go_in_and_out_as_one_array():
+    def halves(pixels: Batch[Annotated[NDArray[np.uint8], Array("u1", (2,))]]) -> Batch[Annotated[NDArray[np.float32], Array("<f4", (2,))]]:
+        assert pixels.shape[1:] == (2,)
+        return pixels / 2 if pixels[0, 0] != 13 else pixels[:, :1]
+
+    rows, answers = [bytes([2, 5]), bytes([7, 0])], [np.array(pair, "<f4").tobytes() for pair in ([1, 2.5], [3.5, 0])]
+    assert infer(made(halves), rows) == answers
+    assert infer(made(halves), [rows[0], b"x", rows[1]])[::2] == answers
+    assert {answer.reason for answer in infer(made(halves), [bytes([13, 0])])} == {"operator-error"}
+
+
 def test_a_batch_with_too_few_answers_is_an_error():
     def few(values: Batch[int]) -> Batch[int]:
         return values[1:]

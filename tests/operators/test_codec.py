@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from operators.codec import Array, BadInput, TypeNotKnown, reader, writer
+from operators.codec import Array, BadInput, TypeNotKnown, apart, array_of, reader, together, writer
 
 
 @dataclass
@@ -58,6 +58,27 @@ def test_raw_tensors(values):
     row = writer(Pixels)(array)
     assert row == array.tobytes()
     assert np.array_equal(reader(Pixels)(row), array)
+
+
+@given(rows=st.lists(st.binary(min_size=24, max_size=24) | st.binary(max_size=25), min_size=1, max_size=5))
+def test_raw_tensors_of_a_batch_are_those_of_its_rows(rows):
+    array = array_of(Pixels)
+    read = together(array, rows)
+    if any(len(row) != 24 for row in rows):
+        assert read is None
+    else:
+        assert read.tobytes() == np.stack([reader(Pixels)(row) for row in rows]).tobytes()
+        assert read.shape == (len(rows), 2, 3)
+        assert read.flags.writeable
+        assert apart(array, read, len(rows)) == rows
+
+
+def test_an_array_of_another_kind_is_written_as_its_rows_would_be():
+    array, numbers = array_of(Pixels), np.arange(24).reshape(4, 2, 3)
+    assert apart(array, numbers, 4) == [writer(Pixels)(row) for row in numbers]
+    assert apart(array, numbers.transpose(0, 2, 1), 4) is None
+    assert apart(array, numbers, 3) is None
+    assert apart(array, numbers.tolist(), 4) is None
 
 
 json_values = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=3), st.lists, max_leaves=5)

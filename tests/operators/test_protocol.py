@@ -20,7 +20,8 @@ def test_numbers_are_written_as_protobuf_does(value):
 @pytest.mark.parametrize("request_id", ["", "7", "ü" * 100])
 def test_a_response_is_what_protobuf_would_have_written(request_id):
     heads = encoding.heads("work", "12", request_id, {"variant": "cnn"}, {"window": 8192, "back_off_ms": 0})
-    written = encoding.stream_response(heads, [("rows", "BYTES", 2, memoryview(b"x" * 300)), ("status", "UINT8", 0, b"")])
+    outputs = [("rows", "BYTES", 2, memoryview(b"x" * 300)), ("status", "UINT8", 0, b"")]
+    written = encoding.stream_response(heads, outputs)
     expected = pb.ModelStreamInferResponse()
     answer = expected.infer_response
     answer.model_name, answer.model_version, answer.id = "work", "12", request_id
@@ -31,3 +32,4 @@ def test_a_response_is_what_protobuf_would_have_written(request_id):
     answer.outputs.add(name="status", datatype="UINT8", shape=[0])
     answer.raw_output_contents.extend([b"x" * 300, b""])
     assert pb.ModelStreamInferResponse.FromString(written) == expected
+    assert pb.ModelInferResponse.FromString(encoding.response(heads, outputs)) == answer

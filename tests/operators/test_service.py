@@ -1,4 +1,5 @@
 import grpc
+import numpy as np
 import pytest
 
 from operators.protocol import inference_pb2 as pb
@@ -136,6 +137,23 @@ def test_a_unary_call_has_all_rows_in_order(service):
     assert answer.id == "a"
     assert answer.parameters["variant"].string_param == "plain"
     assert decode(answer.raw_output_contents[0], 700) == numbered(700)
+
+
+def later_first(message):
+    """The rows' deadlines the other way round: they leave in another order than they came in."""
+    count = message.inputs[1].shape[0]
+    message.raw_input_contents[1] = (np.frombuffer(message.raw_input_contents[1], "<i8") + 1000 * np.arange(count)[::-1]).tobytes()
+    return message
+
+
+@pytest.mark.parametrize("reorder", [lambda message: message, later_first], ids=["as they came", "reordered"])
+def test_a_unary_call_over_several_batches_has_all_rows_in_order(service, splitter, reorder):
+    assert decode(service.stub.ModelInfer(reorder(request("a", numbered(700)))).raw_output_contents[0], 700) == numbered(700)
+    parts = [[b"%d.%d" % (row, part) for part in range(row % 3)] for row in range(40)]
+    answer = splitter.stub.ModelInfer(reorder(request("a", [b",".join(row) for row in parts])))
+    flat = [part for row in parts for part in row]
+    assert np.frombuffer(answer.raw_output_contents[1], "<i4").tolist() == [len(row) for row in parts]
+    assert decode(answer.raw_output_contents[0], len(flat)) == flat
 
 
 def test_a_unary_call_takes_typed_contents(service):
