@@ -13,9 +13,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 
 CLOCK_AHEAD_S = 5.0  # a record taken further in the future than this comes from a wrong clock and would outlive every other
 SHORTEST_BATCH_MS = 1e-6  # keeps a capacity finite where the clock saw no time pass
+SPENT_S = 5.0  # of what rows used on the way, so many seconds
 SHORTEST_INTERVAL_S = 0.2  # a rate over less than this is noise
 
 
@@ -415,11 +417,13 @@ class StageWindow:
         seen = [record.released for record in self.records(now_s)]
         return Released(*(sum(getattr(one, name) for one in seen) for name in Released.__slots__))
 
-    def spent_ms(self, now_s: float) -> tuple[float, ...]:
-        """What rows had used of their SLO on the way here, the p95 of each record, oldest first. Not of records in which rows waited in a proxy, or
-        came late already: that is time that more capacity gives back, or that nothing does."""
-        return tuple(record.spent_ms.p95 for record in self.records(now_s)
-                     if record.spent_ms is not None and record.spent_ms.p95 < record.slo_ms and not any(proxy.waiting for proxy in record.proxies.values()))
+    def spent_ms(self, now_s: float) -> float | None:
+        """What rows had used of their SLO on the way here: the median of the last seconds' p95s, so that one bad second moves nothing. Not of records
+        in which rows waited in a proxy, or came late already: that is time that more capacity gives back, or that nothing does."""
+        seen = [record.spent_ms.p95 for record in self.records(now_s)
+                if record.spent_ms is not None and record.at_s >= now_s - SPENT_S
+                and record.spent_ms.p95 < record.slo_ms and not any(proxy.waiting for proxy in record.proxies.values())]
+        return median(seen) if seen else None
 
     def mean_batch_rows(self, now_s: float) -> float | None:
         records = self.records(now_s)

@@ -3,8 +3,7 @@
     rates        of the source, from its offsets                                            (`arrivals`)
     rate         of a stage: rows that arrived in the newest second of its telemetry
     queue        rows that wait in the service and in the proxies, of the newest record
-    spent        ms of the SLO that rows had used when they reached a stage that reads the source, p95 of each record of the window, beyond what the
-                 problem leaves for the way
+    spent        ms of the SLO that rows had used of late when they reached a stage that reads the source, beyond what the problem leaves for the way
     busy         share of the ready replicas' time that batches took, by the service's own learned times
     violations   share of the rows of the window that were late, expired or failed
     slowness     of a stage, from the service's own learned times and its profile                (`policies.slowness`)
@@ -72,7 +71,8 @@ def state(pipeline: Pipeline, problem: Problem, seen: Observation) -> State:
     first = [stage.name for stage in pipeline.stages if SOURCE in stage.after]
     stages = {stage.name: _stage(stage.name, seen, seen.lag or 0 if stage.name in first[:1] else 0) for stage in problem.stages}
     way_ms = pipeline.slo_ms - problem.slo_ms
-    spent_ms = tuple(max(0.0, spent - way_ms) for name in first if name in seen.windows for spent in seen.windows[name].spent_ms(seen.at_s))
+    spent = [seen.windows[name].spent_ms(seen.at_s) for name in first if name in seen.windows]
+    spent_ms = tuple(max(0.0, one - way_ms) for one in spent if one is not None)
     return State(seen.at_s, seen.arrivals.rates(seen.at_s), stages, spent_ms)
 
 

@@ -167,9 +167,10 @@ def test_every_record_is_counted_once_by_what_became_of_it(numbers):
 
 
 def test_what_rows_had_used_of_their_slo_on_the_way_is_told_by_records_in_which_none_waited():
-    used = [{"p50": 10.0, "p95": p95, "p99": 90.0} for p95 in (20.0, 30.0, 40.0, 130.0)]
+    used = [{"p50": 10.0, "p95": p95, "p99": 90.0} for p95 in (20.0, 60.0, 40.0, 130.0)]
     waits = {"0": {"received": 100, "in_flight": 9, "waiting": 1}}
     seen = window(telemetry(0, 1000.0, spent_ms=used[0]), telemetry(1, 1001.0, spent_ms=used[1], proxies=waits), telemetry(2, 1002.0, spent_ms=used[2]),
                   telemetry(3, 1003.0, spent_ms=used[3]), telemetry(4, 1004.0, spent_ms=None), telemetry(5, 1005.0))
-    assert seen.spent_ms(1005.0) == (20.0, 40.0)  # 130 of 100 ms: they were late before they came
-    assert seen.spent_ms(1016.5) == (40.0,)
+    assert seen.spent_ms(1005.0) == 30.0  # of 20 and 40; 130 of 100 ms: they were late before they came
+    assert seen.spent_ms(1006.5) == 40.0
+    assert seen.spent_ms(1009.0) is None
