@@ -17,11 +17,13 @@ from typing import Any
 from autoscaler.graph import pipeline as graph
 from operators import wire
 from operators.actions import Action, Answer, Batch, Cause, Kill, Resize, Result, Send, Setting, Start, Stop, Wake
+from operators.grouping import Grouping
 from operators.known_states import KnownStates, Served
 from operators.labels import Labels
 from operators.lanes import Lane, Lanes, LaneSetting
 from operators.operator import Variant
 from operators.processors import Processors
+from operators.queue import Run, runs_of
 from operators.replicas import Replicas
 from operators.requests import Control, Request
 from operators.state_format import StateFormat
@@ -79,6 +81,7 @@ class HostedStage:
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self._loading: set[int] = set()
+        self._coming = Grouping(self._loop, self._arrived)
         self._lanes = len(stage.lanes)
         self._control_due = 0.0
         self._control = Control(stage.setting.window, 1, 0)
@@ -93,9 +96,13 @@ class HostedStage:
         self.telemetry.arrived(request.table.count, float(deadlines.min() if len(deadlines) > 1 else deadlines[0]) - now)
         self._moved(0, now)
         twin = self.twins.of(request) if self.twins is not None else None
-        self._apply(self.stage.arrive(request, request.deadlines, now, request.keep), now)
+        self._coming.add(runs_of(request, deadlines, now, request.keep))
         if twin is not None:
             self._copy(twin, now)
+
+    def _arrived(self, runs: list[Run]) -> None:
+        now = self._loop.time()
+        self._apply(self.stage.take(runs, now), now)
 
     def _copy(self, twin: Request, now: float) -> None:
         """Copies are dropped first: they go nowhere while proxies are told to send less."""
@@ -112,7 +119,7 @@ class HostedStage:
         def unwanted(request: Request) -> bool:
             return request.owner is owner
 
-        for run in self.stage.forget(unwanted):
+        for run in self._coming.forget(unwanted) + self.stage.forget(unwanted):
             self._let_go(run.request, len(run))
 
     @property
@@ -163,15 +170,17 @@ class HostedStage:
         self._apply(self.stage.start(now), now)
 
     def change(self, settings: Sequence[LaneSetting]) -> None:
+        self._coming.flush()
         now = self._loop.time()
         self._apply(self.stage.change(settings, now), now)
         self._keep_spares()
 
     async def drain(self) -> None:
         """Returns once no row is waiting or running."""
+        self._coming.flush()
         now = self._loop.time()
         self._apply(self.stage.drain(now), now)
-        while not self.stage.idle:
+        while self._coming or not self.stage.idle:
             self.changed.clear()
             await self.changed.wait()
 

@@ -158,9 +158,13 @@ class Lanes:
 
     def arrive(self, request: Any, deadlines: NDArray[np.float64], now: float, keep: NDArray[np.bool_] | None = None) -> list[Action]:
         """Rows of one request, deadlines in seconds of the same clock as `now`."""
+        return self.take(runs_of(request, deadlines, now, keep), now)
+
+    def take(self, runs: list[Run], now: float) -> list[Action]:
+        """Rows of requests that arrived together, in their runs (`runs_of`)."""
         if self._only is not None:
-            return self._only.arrive(request, deadlines, now, keep)
-        return self._saved(now) + self._adopted(self.mix.place(runs_of(request, deadlines, now, keep), now), now) + self._wakes(now)
+            return self._only.adopt(runs, now)
+        return self._saved(now) + self._adopted(self.mix.place(runs, now), now) + self._wakes(now)
 
     def shadow(self, request: Any, deadlines: NDArray[np.float64], now: float) -> list[Action] | None:
         """Copies of rows, for the shadow lane. None when it has no room for them: then the request gets no answer."""

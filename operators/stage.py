@@ -188,13 +188,10 @@ class Stage:
 
     def arrive(self, request: Any, deadlines: NDArray[np.float64], now: float, keep: NDArray[np.bool_] | None = None) -> list[Action]:
         """Rows of one request, deadlines in seconds of the same clock as `now`."""
-        self.rate.add(len(deadlines), now)
-        for run in runs_of(request, deadlines, now, keep):
-            self.queue.add(run)
-        return self._dispatch([], now)
+        return self.adopt(runs_of(request, deadlines, now, keep), now)
 
     def adopt(self, runs: list[Run], now: float) -> list[Action]:
-        """Rows in runs already: parts of a request of which others go elsewhere, or rows that waited elsewhere until now."""
+        """Rows in runs already: of several requests, parts of one of which others go elsewhere, or rows that waited elsewhere until now."""
         self.rate.add(sum(map(len, runs)), now)
         for run in runs:
             self.queue.add(run)

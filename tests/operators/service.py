@@ -23,7 +23,7 @@ from operators.protocol import inference_pb2 as pb
 from operators.protocol.calls import Stub
 from operators.protocol.rows import decode, encode
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 PIPELINE = """
 pipeline: t
