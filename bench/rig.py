@@ -138,6 +138,7 @@ def rig(**cluster_settings) -> Iterator[Rig]:
     kafka, controller, zookeeper, rest = ports.free_ports(4)
     broker_config = broker.BrokerConfig(directory / "broker", kafka, controller)
     cluster_config = cluster.ClusterConfig(directory / "flink", rest, zookeeper, 0, **cluster_settings)
+    written = [directory]
     try:
         with Supervisor(directory / "logs") as supervisor:
             broker.prepare(broker_config)
@@ -149,15 +150,12 @@ def rig(**cluster_settings) -> Iterator[Rig]:
             broker.create_topics(broker_config.bootstrap_servers, [broker.NewTopic(TELEMETRY_TOPIC, 1)])
             yield Rig(directory, broker_config, cluster_config, supervisor, FlinkRest(cluster_config.rest_address))
     except Exception:
-        for part in directory.iterdir():
-            if part.name != "logs":
-                shutil.rmtree(part, ignore_errors=True)
+        written = [broker_config.directory, cluster_config.directory]
         progress(f"failed; the logs of what ran are in {directory / 'logs'}")
         raise
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-    shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        for path in written:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def cpu_between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

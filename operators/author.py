@@ -43,13 +43,15 @@ class AuthorError(TypeError):
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function or class says of itself. takes, gives: types of one value."""
+    """What a function or class says of itself. takes, gives: types of one value; takes_array, gives_array: what they say of a raw tensor, if they do."""
 
     takes: Any
     gives: Any
     is_batch: bool
     fans_out: bool
     options: Mapping[str, inspect.Parameter]
+    takes_array: Array | None
+    gives_array: Array | None
 
 
 def takes_state(authored: Any) -> bool:
@@ -83,7 +85,7 @@ def signature(authored: Any) -> Signature:
     else:
         options = {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
     of_one = (get_args(takes)[0], get_args(gives)[0]) if is_batch else (takes, get_args(gives)[0] if fans_out else gives)
-    return Signature(*of_one, is_batch, fans_out, options)
+    return Signature(*of_one, is_batch, fans_out, options, *map(array_of, of_one))
 
 
 def as_operator(authored: Any) -> type[Operator]:
@@ -101,7 +103,7 @@ def as_operator(authored: Any) -> type[Operator]:
     class Authored(Operator):
         fans_out = said.fans_out
         model = getattr(authored, "model", None)
-        row_bytes = None if (tensor := array_of(said.takes)) is None else tensor.row_bytes
+        row_bytes = None if said.takes_array is None else said.takes_array.row_bytes
 
         def __init__(self, variant: Variant, cores: int) -> None:
             super().__init__(variant, cores)
@@ -157,7 +159,7 @@ def _row(call: Callable[[Any], Any], row: bytes, said: Signature, read: Read, wr
 
 def _batch(call: Callable[[Any], Any], rows: Sequence[bytes], said: Signature, read: Read, write: Write) -> list[bytes | list[bytes] | RowError]:
     """Rows that cannot be read fail alone; what the call raises fails the batch, which is then halved down to the row at fault."""
-    takes, gives = array_of(said.takes), array_of(said.gives)
+    takes, gives = said.takes_array, said.gives_array
     whole = together(takes, rows) if takes is not None and rows else None
     if whole is not None:
         return _written(_called(call, whole, rows), len(rows), gives, write)

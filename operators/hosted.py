@@ -92,11 +92,11 @@ class HostedStage:
         self.held_rows += request.table.count
         self.held_bytes += request.size
         now = self._loop.time()
-        deadlines = request.deadlines
-        self.telemetry.arrived(request.table.count, float(deadlines.min() if len(deadlines) > 1 else deadlines[0]) - now)
+        runs = runs_of(request, request.deadlines, now, request.keep)
+        self.telemetry.arrived(request.table.count, min(float(run.due[run.first]) for run in runs) - now)
         self._moved(0, now)
         twin = self.twins.of(request) if self.twins is not None else None
-        self._coming.add(runs_of(request, deadlines, now, request.keep))
+        self._coming.add(runs)
         if twin is not None:
             self._copy(twin, now)
 

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from autoscaler.planner.model import Problem, Share
+from autoscaler.planner.model import Problem
 from autoscaler.policies.arrivals import in_order, rows_per_second
-from autoscaler.policies.policy import Decision, State
+from autoscaler.policies.policy import Decision, State, running
 
 SECONDS = 10
 
@@ -19,15 +19,11 @@ def is_carried(problem: Problem, state: State, decision: Decision) -> bool | Non
     recent = state.rates[-SECONDS:]
     if not recent:
         return None
-    source, rates, chosen = sum(recent) / len(recent), {}, {}
-    enough = True
+    chosen = {name: tuple(share for share in shares if share.replicas) for name, shares in running(problem, state).items()}
+    chosen |= {name: target.shares for name, target in decision.targets.items()}
+    if not all(chosen.values()):
+        return None
+    source, rates = sum(recent) / len(recent), {}
     for stage in in_order(problem):
-        if stage.name in decision.targets:
-            chosen[stage.name] = decision.targets[stage.name].shares
-        elif stage.name in state.stages:
-            chosen[stage.name] = tuple(Share(pool.option, pool.replicas, pool.share) for pool in state.stages[stage.name].pools if pool.replicas)
-        if not chosen.get(stage.name):
-            return None
         rates[stage.name] = rows_per_second(stage, source, rates, chosen)
-        enough &= rates[stage.name] <= sum(share.replicas * share.option.throughput for share in chosen[stage.name])
-    return enough
+    return all(rate <= sum(share.replicas * share.option.throughput for share in chosen[name]) for name, rate in rates.items())

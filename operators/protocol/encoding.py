@@ -61,23 +61,22 @@ def int_parameter(key: str, value: int) -> bytes:
 
 def stream_response(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> bytes:
     """heads: fields of the infer_response; outputs: name, datatype, length, content."""
-    parts, size = _parts(heads, outputs)
-    return b"".join([bytes((INFER_RESPONSE,)), varint(size), *parts])
+    parts = _parts(heads, outputs)
+    return b"".join([bytes((INFER_RESPONSE,)), varint(sum(map(len, parts))), *parts])
 
 
 def response(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> bytes:
     """The infer_response alone, a ModelInferResponse."""
-    return b"".join(_parts(heads, outputs)[0])
+    return b"".join(_parts(heads, outputs))
 
 
-def _parts(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> tuple[list[Buffer], int]:
-    """And how long they are together."""
+def _parts(heads: Iterable[bytes], outputs: Sequence[tuple[str, str, int, Buffer]]) -> list[Buffer]:
     parts: list[Buffer] = [*heads]
     for name, datatype, length, _ in outputs:
         parts.append(output(name, datatype, length))
     for *_, content in outputs:
         parts += (bytes((RAW,)) + varint(len(content)), content)
-    return parts, sum(map(len, parts))
+    return parts
 
 
 def heads(model: str, version: str, request_id: str, strings: Mapping[str, str], numbers: Mapping[str, int]) -> list[bytes]:
