@@ -37,7 +37,7 @@ GRID = [(bundle, parallelism) for bundle in (10_000, 100_000) for parallelism in
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An operator and its input. count: preloaded events, more than the fastest path takes in a run."""
+    """An operator and its input."""
 
     name: str
     pipeline: Path
@@ -52,7 +52,7 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """Of a run, in seconds: before counting (in a path's first run, in which its JVM code is compiled, and in later ones), counted, and
-    waited beforehand at most for a host that settles. repeats of each path."""
+    waited beforehand at most for a host that settles. repeats of each path. events: preloaded, more than the fastest path takes in a run."""
 
     first_ramp_s: float
     ramp_s: float
@@ -63,7 +63,7 @@ class Lengths:
     events: int
 
 
-FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=22_000_000)
+FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=40_000_000)
 QUICK = Lengths(first_ramp_s=3.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, settle_s=0.0, repeats=1, events=700_000)
 
 

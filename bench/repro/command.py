@@ -28,7 +28,7 @@ STUDIES = {
     "conscale": "the window of rows in flight as replicas change: retuned, fixed at the best and at the default, not retuned",
     "ablate": "ours without each of its parts, on windows that no paper used",
 }
-SEEDS, FEW = 5, 2
+SEEDS, FEW = 10, 2
 """Of a case, and of each point of a curve or level; at most."""
 TELL_EVERY_S = 10.0
 
