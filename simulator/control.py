@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from autoscaler.planner.model import Problem
+from autoscaler.policies.dispersion import POISSON, WINDOW_S, dispersion
 from autoscaler.policies.policy import Decision, Policy, StageState, State
 from autoscaler.policies.slowness import Slowness
 from simulator.flow import Flow
@@ -26,12 +27,13 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The figures of one second. at_s: its end. stages: without pools."""
+    """The figures of one second. at_s: its end. stages: without pools. dispersion: of the arrivals until then."""
 
     at_s: float
     rates: tuple[float, ...]
     spent_ms: tuple[float, ...]
     stages: Mapping[str, StageState]
+    dispersion: float = POISSON
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Controller:
         self._forecaster = copy.deepcopy(control.forecaster)
         self._rates: deque[float] = deque(control.past, maxlen=control.keep_s)
         self._counted = {name: _Counted() for name in flow.sites}
+        self._arrived: deque[tuple[float, float]] = deque(maxlen=int(WINDOW_S))  # s, events: as counted here, not as given of before
         self._seen: deque[Seen] = deque()
         self._memory: object = None
         loop.at(1.0, Priority.TELEMETRY, self._telemetry)
@@ -71,9 +74,10 @@ class Controller:
     def _telemetry(self, now_s: float, _: None) -> None:
         arrived, spent_ms = self._source.arrived(now_s)
         self._rates.append(float(arrived))
+        self._arrived.append((1.0, float(arrived)))
         self._follow(now_s)
         stages = {name: self._stage(name, site, now_s) for name, site in self._flow.sites.items()}
-        self._seen.append(Seen(now_s, tuple(self._rates), spent_ms, stages))
+        self._seen.append(Seen(now_s, tuple(self._rates), spent_ms, stages, dispersion(self._arrived)))
         while len(self._seen) > 1 and self._seen[1].at_s + self._control.delay_s <= now_s:
             self._seen.popleft()
         held_s = self._flow.cluster.held_s(now_s)  # with or without records, so that both round alike
@@ -140,7 +144,7 @@ class Controller:
         seen = [one for one in self._seen if one.at_s + self._control.delay_s <= now_s]
         newest = seen[-1] if seen else Seen(0.0, self._control.past, (), {name: StageState(()) for name in self._flow.sites})
         stages = {name: replace(newest.stages[name], pools=site.seen(), parallelism=site.parallelism) for name, site in self._flow.sites.items()}
-        return State(now_s, newest.rates, stages, newest.spent_ms)
+        return State(now_s, newest.rates, stages, newest.spent_ms, newest.dispersion)
 
     def _carry_out(self, decision: Decision, now_s: float) -> None:
         for name, target in decision.targets.items():

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from math import floor
 
+from autoscaler.policies.dispersion import WINDOW_S, dispersion
+
 KEPT_S = 600
 
 
@@ -80,6 +82,11 @@ class Arrivals:
         if len(self._points) < 2:
             return ()
         return self._between(float(floor(now_s)))
+
+    def dispersion(self, now_s: float) -> float:
+        """Of the arrivals between the newest looks at the offsets."""
+        points = [point for point in self._points if now_s - WINDOW_S <= point[0] <= now_s]
+        return dispersion([(late - early, high - low) for (early, low), (late, high) in pairwise(points)])
 
     def _between(self, end_s: float) -> tuple[float, ...]:
         if len(self._points) < 2:

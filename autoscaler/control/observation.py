@@ -73,7 +73,7 @@ def state(pipeline: Pipeline, problem: Problem, seen: Observation) -> State:
     way_ms = pipeline.slo_ms - problem.slo_ms
     spent = [seen.windows[name].spent_ms(seen.at_s) for name in first if name in seen.windows]
     spent_ms = tuple(max(0.0, one - way_ms) for one in spent if one is not None)
-    return State(seen.at_s, seen.arrivals.rates(seen.at_s), stages, spent_ms)
+    return State(seen.at_s, seen.arrivals.rates(seen.at_s), stages, spent_ms, seen.arrivals.dispersion(seen.at_s))
 
 
 def _stage(name: str, seen: Observation, lag: int) -> StageState:

@@ -114,7 +114,7 @@ def _plan_data(plan: Plan | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A record read back. state: without rates, which `states` adds from the arrivals."""
+    """A record read back. state: without rates and dispersion, which `states` adds from the arrivals."""
 
     pipeline: str
     policy: str
@@ -169,7 +169,7 @@ def recorded(found: Mapping[str, Any], problem: Problem) -> Recorded:
 
 
 def states(records: Iterable[Recorded], arrivals: Arrivals | None = None) -> Iterator[Recorded]:
-    """Each with its rates. arrivals: what was known before, and afterwards what is known then. A gap or a counter that began anew
+    """Each with its rates and their dispersion. arrivals: what was known before, and afterwards what is known then. A gap or a counter that began anew
     begins the rates anew, too."""
     known = arrivals if arrivals is not None else Arrivals()
     for one in records:
@@ -179,7 +179,8 @@ def states(records: Iterable[Recorded], arrivals: Arrivals | None = None) -> Ite
             except ValueError:
                 known.forget()
                 known.add(at_s, events)
-        yield replace(one, state=replace(one.state, rates=known.rates(one.state.now_s)))
+        now_s = one.state.now_s
+        yield replace(one, state=replace(one.state, rates=known.rates(now_s), dispersion=known.dispersion(now_s)))
 
 
 def _stage(problem: Problem, name: str, found: Mapping[str, Any]) -> StageState:

@@ -13,7 +13,8 @@ ServiceWait  demand H lam                                  the operator service'
              F  = 1000 (b*-1) / lam                        mean fill to b*; nobody waits longer than the deadline affords, so no quantile of it
              p  = Erlang C(n, min(lam S / 1000, n / H))    share of rows that find every replica busy: batches of b*, before it is rounded
              R  = S (1 - ((1-q)/p)^(1/n)), 0 for p <= 1-q  q-quantile of the time to the next free replica, n of them at independent places
-             V  = q-quantile of the wait of full batches   G/G/n, batches at lam/b of Erlang-b gaps: rows that the next batch has no room for
+             V  = q-quantile of the wait of full batches   G/G/n, batches at lam/b of Erlang-b gaps: rows that the next batch has no room for;
+                                                           their squared coefficient of variation is D/b, D = 1 for Poisson arrivals
              wait = sqrt(max(F, R)^2 + V^2)                inf from utilisation lam / (n h) = 1 on
 
 ServiceWait's figure is an approximation of a quantile, from above where l(b) much exceeds l(b*). A row that finds the queue full is not
@@ -108,14 +109,15 @@ class FillWait:
 
 @dataclass(frozen=True, slots=True)
 class ServiceWait:
-    """The operator service's. share: q, of the rows that wait no longer. service_scv: squared coefficient of variation of l."""
+    """The operator service's. share: q, of the rows that wait no longer. service_scv: squared coefficient of variation of l. dispersion: D."""
 
     share: float = 0.99
     headroom: float = HEADROOM
     service_scv: float = 0.05
+    dispersion: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1 or self.headroom < 1 or self.service_scv < 0:
+        if not 0 < self.share < 1 or self.headroom < 1 or self.service_scv < 0 or self.dispersion < 0:
             raise ValueError(f"no sizing: {self}")
 
     @property
@@ -135,7 +137,7 @@ class ServiceWait:
         gathered = min(option.batch, max(1, ceil(self.headroom * load / replicas - 1e-9)))
         fill_ms = batch_fill.fill_mean_ms(gathered, rate)
         residual_ms = self._residual_ms(service_ms, erlang_c(replicas, min(load, replicas / self.headroom)), replicas)
-        full = Station(rate / option.batch, service_ms, replicas, 1 / option.batch, self.service_scv)
+        full = Station(rate / option.batch, service_ms, replicas, self.dispersion / option.batch, self.service_scv)
         overflow_ms = tail_quantile_ms(ggc_mean_ms(full), erlang_c(replicas, full.load), self.share)
         return hypot(max(fill_ms, residual_ms), overflow_ms)
 

@@ -6,7 +6,8 @@
                   -DOWN sqrt(m[v] / t) <= m[t] - m[v] <= UP sqrt(m[v] / t)
               the newest second alone in a surge, r[1] > m[3] + 3 sqrt(m[3])                     (present)
     z(q)      quantile of the normal distribution
-    R         m + z(q) sqrt(m / w): the rate itself is not known better than so; that arrivals come at random is the sizing's affair
+    D         dispersion of the arrivals, 1 where they come at random                                   State.dispersion
+    R         m + z(q) sqrt(D m / w): the rate itself is not known better than so; that arrivals come at random is the sizing's affair
     q         = u / (u + o), what one event/s too little costs (u) and one too much (o): the newsvendor's quantile   (newsvendor)
     F         rate behind the forecast at q of the highest second of the next H: the highest of H seconds at rate x is about
               x + sqrt(2 ln H) sqrt(x); F is that x, the rest is chance, which the sizing has      (expected)
@@ -42,12 +43,16 @@ LEAST_BUDGET = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """rate: events/s to carry within the horizon. now: events/s to carry at once. budget_ms: of the SLO. surge: the load jumps."""
+    """rate: events/s to carry within the horizon. now: events/s to carry at once. budget_ms: of the SLO. surge: the load jumps.
+
+    dispersion: of the arrivals, 1 Poisson, 0 even
+    """
 
     rate: float
     now: float
     budget_ms: float
     surge: bool = False
+    dispersion: float = 1.0
 
 
 def newsvendor(under: float, over: float) -> float:
@@ -57,8 +62,8 @@ def newsvendor(under: float, over: float) -> float:
     return under / (under + over)
 
 
-def present(rates: Sequence[float], quantile: float) -> tuple[float, bool]:
-    """The rate there is, at a quantile of what it may be, and whether it jumps. 0 where nothing was seen."""
+def present(rates: Sequence[float], quantile: float, dispersed: float = 1.0) -> tuple[float, bool]:
+    """The rate there is, at a quantile of what it may be, and whether it jumps. 0 where nothing was seen. dispersed: D."""
     if not rates:
         return 0.0, False
     mean, seconds = _steady(rates)
@@ -67,7 +72,7 @@ def present(rates: Sequence[float], quantile: float) -> tuple[float, bool]:
     surge = rates[-1] > recent + SURGE_SIGMAS * math.sqrt(recent)
     level, seconds = (rates[-1], 1) if surge else (mean, seconds)
     sigmas = NormalDist().inv_cdf(quantile) if 0 < quantile < 1 else 0.0
-    return max(0.0, level + sigmas * math.sqrt(level / seconds)), surge
+    return max(0.0, level + sigmas * math.sqrt(dispersed * level / seconds)), surge
 
 
 def _steady(rates: Sequence[float]) -> tuple[float, int]:

@@ -59,13 +59,15 @@ class StageState:
 class State:
     """now_s: since any fixed start. rates: events/s of the source in each past second, newest last.
 
-    spent_ms  what the rows of the last window had already used of their SLO when they arrived (Sponge's communication latency), newest last
+    spent_ms    what the rows of the last window had already used of their SLO when they arrived (Sponge's communication latency), newest last
+    dispersion  of the source's arrivals, as measured: 1 at random, 0 even                              (`dispersion`)
     """
 
     now_s: float
     rates: tuple[float, ...]
     stages: Mapping[str, StageState]
     spent_ms: tuple[float, ...] = ()
+    dispersion: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Sluice's own policy: every lever at once, for what may come, at a price for every change.
 
-    need          rate and budget of the SLO: present rate, forecast at the newsvendor's quantile, backlog, what events have used   (`need`)
+    need          rate, evenness of arrivals and budget of the SLO: present rate, forecast at the newsvendor's quantile, backlog, what
+                  events have used                                                                                             (`need`)
     held          the worst need of the last `stabilization_s`: greatest rate, least budget
     change(P)     price of the way from what runs to P, over `payback_s`: cold starts, loads, resizes           (`planner.switching`)
     P(x)          best plan for need x, change included                                                          (`planner.frontier`)
@@ -35,9 +36,11 @@ from dataclasses import dataclass, field, replace
 from autoscaler.planner.evaluate import same
 from autoscaler.planner.frontier import attempt
 from autoscaler.planner.model import Plan, Problem, Share
+from autoscaler.planner.queueing import ServiceWait
 from autoscaler.planner.standing import Standing, stand
 from autoscaler.policies.bridge import Crossing
 from autoscaler.policies.change_times import ChangeTimes
+from autoscaler.policies.dispersion import POISSON
 from autoscaler.policies.levers import limit, unconditioned
 from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor, present
 from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
@@ -140,11 +143,12 @@ class Sluice:
 
     def _need(self, problem: Problem, state: State, forecast: Forecast, running: Mapping[str, tuple[Share, ...]]) -> Need:
         quantile = newsvendor(self.shortage, 1.0) if self.knowledge.uncertainty else 0.5
-        rate, surge = present(state.rates, quantile)
+        dispersed = state.dispersion if self.knowledge.uncertainty else POISSON
+        rate, surge = present(state.rates, quantile, dispersed)
         budget_ms = budget(problem.slo_ms, state.spent_ms, PRESSED) if self.knowledge.deadlines else problem.slo_ms
         drain = backlog(problem, state, _multiples(problem, running), budget_ms) / self.catch_up_s
         coming = expected(forecast, quantile) if self.knowledge.forecast else 0.0
-        return Need(max(rate, coming) + drain, rate + drain, budget_ms, surge)
+        return Need(max(rate, coming) + drain, rate + drain, budget_ms, surge, dispersed)
 
     def _parallelism(self, state: State, stage: str, rate: float) -> int | None:
         seen = state.stages[stage]
@@ -213,7 +217,11 @@ def _standing(problem: Problem, running: Mapping[str, tuple[Share, ...]]) -> Sta
 
 
 def _at(problem: Problem, need: Need, rate: float | None = None) -> Problem:
-    return replace(problem, rate=need.rate if rate is None else rate, slo_ms=need.budget_ms)
+    """Only the first stage meets the source's arrivals: behind it rows come as its batches are answered."""
+    sizing = problem.sizing
+    if isinstance(sizing, ServiceWait) and len(problem.stages) == 1:
+        sizing = replace(sizing, dispersion=need.dispersion)
+    return replace(problem, rate=need.rate if rate is None else rate, slo_ms=need.budget_ms, sizing=sizing)
 
 
 def _in_place(best: Plan, running: Mapping[str, tuple[Share, ...]]) -> bool:

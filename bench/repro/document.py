@@ -57,10 +57,17 @@ def _targets(study: Study, rows: Rows) -> list[str]:
 
 
 def _levels(found: Found) -> list[str]:
-    rows = [[case, level, name, f"{100 * one.spread(name, 'violation_share').mean:.2f}", f"{one.spread(name, 'cost').mean:.1f}",
-             f"{100 * one.spread(name, 'accuracy').mean:.2f}"]
-            for (case, level), one in found.levels.items() for name in one.by_seed if "violation_share" in one.by_seed[name][0]]
+    rows: list[list[object]] = [[case, level, name, *(_mean(one, name, metric) for metric in ("violation_share", "cost", "accuracy"))]
+                                for (case, level), one in found.levels.items() for name in one.by_seed if "violation_share" in one.by_seed[name][0]]
     return _markdown(("case", "level", "system", "violations %", "cost", "accuracy"), rows)
+
+
+def _mean(rows: Rows, name: str, metric: str) -> str:
+    """Shares in %; - where it has none: a bound need not bound everything."""
+    if metric not in rows.by_seed[name][0]:
+        return "-"
+    mean = rows.spread(name, metric).mean
+    return f"{mean:.1f}" if metric == "cost" else f"{100 * mean:.2f}"
 
 
 def _curve(study: Study, curve: Curve, found: Found) -> list[str]:

@@ -17,12 +17,15 @@ def option(batch=1, latency_ms=10.0, throughput=None):
     return Option("v", batch, 1, latency_ms, throughput or 1000 * batch / latency_ms, 0.9, 1)
 
 
-def late_share(option, rate, replicas, fixed_ms, budget_ms, rows=15_000, seed=3):
-    """Rows later than the budget. The adaptive rule: an idle replica takes what is queued once enough is, or the first row must go."""
+def late_share(option, rate, replicas, fixed_ms, budget_ms, rows=15_000, seed=3, dispersion=1.0):
+    """Rows later than the budget. The adaptive rule: an idle replica takes what is queued once enough is, or the first row must go.
+
+    dispersion: of the arrivals, whose gaps are Gamma-distributed
+    """
     per_row_ms = (option.latency_ms - fixed_ms) / option.batch
     spare = replicas - 1.1 * rate / 1000 * per_row_ms
     needed = option.batch if spare <= 0 else min(option.batch, max(1, ceil(1.1 * rate / 1000 * fixed_ms / spare)))
-    at = np.cumsum(np.random.default_rng(seed).exponential(1000 / rate, rows))
+    at = np.cumsum(np.random.default_rng(seed).gamma(1 / dispersion, 1000 * dispersion / rate, rows))
     free, took, first = [0.0] * replicas, np.empty(rows), 0
     while first < rows:
         now = max(heapq.heappop(free), at[first])
@@ -110,12 +113,24 @@ def test_service_wait_keeps_its_promise(share, batch, latency_ms, fixed_ms, repl
         assert late_share(chosen, rate, replicas, fixed_ms, budget_ms) <= 1.33 * (1 - share)
 
 
+@pytest.mark.parametrize(("batch", "latency_ms", "fixed_ms"), [(1, 5, 5), (4, 5.4, 5), (16, 18, 2), (64, 40, 20)])
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("dispersion", [0.02, 0.2])
+def test_service_wait_is_shorter_for_even_arrivals_and_keeps_its_promise(dispersion, replicas, batch, latency_ms, fixed_ms):
+    chosen, even = option(batch, latency_ms), ServiceWait(0.99, service_scv=0, dispersion=dispersion)
+    for utilization in (0.15, 0.5, 0.88):
+        rate = utilization * replicas * chosen.throughput
+        assert even.wait_ms(chosen, rate, replicas) <= ServiceWait(0.99, service_scv=0).wait_ms(chosen, rate, replicas)
+        budget_ms = chosen.latency_ms + even.wait_ms(chosen, rate, replicas)
+        assert late_share(chosen, rate, replicas, fixed_ms, budget_ms, dispersion=dispersion) <= 1.33 * 0.01
+
+
 def test_without_the_wait_the_promise_would_be_broken():
     chosen = option(4, 5.4)
     assert late_share(chosen, 0.88 * chosen.throughput, 1, 5, chosen.latency_ms) > 0.5
 
 
-@pytest.mark.parametrize("wrong", [{"share": 1}, {"share": 0}, {"headroom": 0.9}, {"service_scv": -1}])
+@pytest.mark.parametrize("wrong", [{"share": 1}, {"share": 0}, {"headroom": 0.9}, {"service_scv": -1}, {"dispersion": -1}])
 def test_an_impossible_sizing_is_refused(wrong):
     with pytest.raises(ValueError, match="no sizing"):
         ServiceWait(**wrong)

@@ -86,3 +86,8 @@ def test_a_steady_rate_is_known_within_its_chance(rate, seed):
     rates = np.random.default_rng(seed).poisson(rate, 60).astype(float)
     level, surge = present(tuple(rates), 0.5)
     assert surge or abs(level - rate) <= 5 * (rate / 3) ** 0.5
+
+
+def test_an_even_rate_is_known_better():
+    even, random = present((20.0,) * 3, 0.95, 0.04), present((20.0,) * 3, 0.95)
+    assert even[0] - 20 == pytest.approx((random[0] - 20) / 5)

@@ -102,6 +102,15 @@ def test_pressed_events_get_a_plan_for_what_they_have_left():
     assert decided(problem, state, knowledge=Knowledge(deadlines=False)).plan.latency_ms > 10.0
 
 
+def test_even_arrivals_need_less_than_those_at_random_of_the_same_rate():
+    problem = ladder(objective=LeastCost(), slo_ms=30)
+    running = runs(problem)
+    even, random = seen(running, 200.0, dispersion=0.02), seen(running, 200.0)
+    needed, usual = (cores(after(running, decided(problem, state))) for state in (even, random))
+    assert needed < usual
+    assert cores(after(running, decided(problem, even, knowledge=CERTAIN))) == usual
+
+
 def test_a_backlog_is_drained_and_then_let_go():
     problem = ladder(objective=LeastCost())
     running = runs(problem, replicas=1)
