@@ -33,14 +33,14 @@ def gains(rows: Rows, contender: str, metrics: tuple[str, ...]) -> dict[str, flo
 
 
 def room(rows: Rows, metrics: tuple[str, ...]) -> dict[str, float]:
-    """By metric that is bounded, how much better than the paper's system anything could be."""
+    """By metric that is bounded, how much better than the paper's system anything could be: not at all than none of what less is better of."""
     assert rows.case.paper is not None
     bounds = rows.by_seed.get(BOUND, [])
     found = {}
     for metric in metrics:
         theirs = rows.spread(rows.case.paper, metric).mean
-        if bounds and metric in bounds[0] and theirs:
-            found[metric] = _bad(metric) * (theirs - rows.spread(BOUND, metric).mean) / abs(theirs)
+        if bounds and metric in bounds[0] and (theirs or metric in LESS_IS_BETTER):
+            found[metric] = _bad(metric) * (theirs - rows.spread(BOUND, metric).mean) / abs(theirs) if theirs else 0.0
     return found
 
 
