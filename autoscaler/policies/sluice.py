@@ -131,7 +131,7 @@ class Sluice:
             parallelism = self._parallelism(state, stage.name, stage.rate)
             if not _runs(shares[stage.name], state.stages[stage.name].pools) or parallelism is not None:
                 targets[stage.name] = Target(shares[stage.name], parallelism)
-        asked = f"{need.rate:.0f} events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
+        asked = f"{need.rate:.0f} {'even ' if need.dispersion < POISSON else ''}events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
         return Decision(targets, Memory(needs, wanted if bridging else None), f"{asked}: {reason}", chosen, feasible)
 
     def _known(self, running: Mapping[str, tuple[Share, ...]]) -> Problem:

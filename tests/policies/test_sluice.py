@@ -106,8 +106,11 @@ def test_even_arrivals_need_less_than_those_at_random_of_the_same_rate():
     problem = ladder(objective=LeastCost(), slo_ms=30)
     running = runs(problem)
     even, random = seen(running, 200.0, dispersion=0.02), seen(running, 200.0)
-    needed, usual = (cores(after(running, decided(problem, state))) for state in (even, random))
+    ways = [decided(problem, state) for state in (even, random)]
+    needed, usual = (cores(after(running, way)) for way in ways)
     assert needed < usual
+    assert "even events" in ways[0].reason
+    assert "even events" not in ways[1].reason
     assert cores(after(running, decided(problem, even, knowledge=CERTAIN))) == usual
 
 
