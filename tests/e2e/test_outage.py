@@ -62,7 +62,7 @@ def test_the_service_hangs_for_longer_than_a_checkpoint_may_take(strict):
 def test_what_an_overload_sheds_leaves_each_key_in_order(strict):
     def take(variant):
         setting(strict, "answer", {"variant": variant})
-        wait_for(lambda: setting(strict, "answer")["variant"] == variant and settled(strict), f"{variant} serves")
+        wait_for(lambda: serving(strict) == [(variant, "serving")], f"{variant} serves")
 
     take("slow")
     feed = Feed(strict.bootstrap_servers, strict.pipeline.source.name, "shed", 8000, 2000.0, key=lambda number: b"key-%d" % (number % KEYS))
@@ -79,8 +79,8 @@ def test_what_an_overload_sheds_leaves_each_key_in_order(strict):
         assert of_key == sorted(of_key)
 
 
-def settled(strict) -> bool:
-    return [lane["state"] for lane in setting(strict, "answer")["lanes"]] == ["serving"]
+def serving(strict) -> list[tuple[str, str]]:
+    return [(lane["variant"], lane["state"]) for lane in setting(strict, "answer")["lanes"]]
 
 
 def run_through(strict, name, go_away, come_back, away_s):
