@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from autoscaler.planner.model import Problem
-from autoscaler.policies.dispersion import POISSON, WINDOW_S, dispersion
+from autoscaler.policies.dispersion import POISSON, dispersion
+from autoscaler.policies.need import LONGEST_S
 from autoscaler.policies.policy import Decision, Policy, StageState, State
 from autoscaler.policies.slowness import Slowness
 from simulator.flow import Flow
@@ -62,7 +63,7 @@ class Controller:
         self._forecaster = copy.deepcopy(control.forecaster)
         self._rates: deque[float] = deque(control.past, maxlen=control.keep_s)
         self._counted = {name: _Counted() for name in flow.sites}
-        self._arrived: deque[tuple[float, float]] = deque(maxlen=int(WINDOW_S))  # s, events: as counted here, not as given of before
+        self._arrived: deque[tuple[float, float]] = deque(maxlen=LONGEST_S)  # s, events: as counted here, not as given of before
         self._seen: deque[Seen] = deque()
         self._memory: object = None
         loop.at(1.0, Priority.TELEMETRY, self._telemetry)

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from math import floor
 
-from autoscaler.policies.dispersion import WINDOW_S, dispersion
+from autoscaler.policies.dispersion import dispersion
+from autoscaler.policies.need import LONGEST_S
 
 KEPT_S = 600
 
@@ -85,7 +86,7 @@ class Arrivals:
 
     def dispersion(self, now_s: float) -> float:
         """Of the arrivals between the newest looks at the offsets."""
-        points = [point for point in self._points if now_s - WINDOW_S <= point[0] <= now_s]
+        points = [point for point in self._points if now_s - LONGEST_S <= point[0] <= now_s]
         return dispersion([(late - early, high - low) for (early, low), (late, high) in pairwise(points)])
 
     def _between(self, end_s: float) -> tuple[float, ...]:

@@ -5,7 +5,7 @@
     D is told  where it is SURE standard deviations below what Poisson arrivals give, by Wilson and Hilferty's cube root of a chi-square:
                D < (1 - 2 / 9k - SURE sqrt(2 / 9k))^3; else 1. So a rate that changes and a few seconds prove nothing
 
-Intervals are those between two looks at a counter: a rate drawn through them is smoother than what came.
+Intervals are those between two looks at a counter, of the newest `need.LONGEST_S`: a rate drawn through them is smoother than what came.
 Source: index of dispersion for counts, Fendick, Whitt, Measurements and approximations to describe the offered traffic, Proc. IEEE 77(1), 1989.
 """
 
@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import fsum, sqrt
 
-WINDOW_S = 48.0
-"""Of the newest intervals, as long as the mean that the rate is known by at best (`need.LONGEST_S`)."""
 SURE = 5.0
 POISSON = 1.0
 

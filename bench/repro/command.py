@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from bench.report import environment, progress, table
 from bench.repro import document, figures, runs
 from bench.repro.study import Study
-from bench.repro.told import HEADINGS, STEP_HEADINGS, step_rows, table_rows
+from bench.repro.told import HEADINGS, STEP_HEADINGS, level_cells, step_rows, table_rows
 from bench.repro.told import figures as told
 from bench.repro.verdict import targets, word
 from jobs.embedded.paths import ROOT
@@ -80,7 +80,7 @@ def _run(study: Study, seeds: int, seed: int, processes: int, date: str | None) 
         if several:
             print(f"\n{title}")
             print(table(["of", "at", "system", "violations %", "cost", "accuracy"],
-                        [[str(of), str(at), name, *(_mean(rows, name, metric) for metric in ("violation_share", "cost", "accuracy"))]
+                        [[str(of), str(at), name, *level_cells(rows, name, cost_digits=2)]
                          for (of, at), rows in several.items() for name in rows.by_seed]))
     all_told = told(study, found)
     for sentence in all_told["findings"]:
@@ -90,12 +90,6 @@ def _run(study: Study, seeds: int, seed: int, processes: int, date: str | None) 
     if date is not None:
         document.write(study, found, seeds, date)
     return all_told
-
-
-def _mean(rows: runs.Rows, name: str, metric: str) -> str:
-    if metric not in rows.by_seed[name][0]:
-        return "-"
-    return f"{(1 if metric == 'cost' else 100) * rows.spread(name, metric).mean:.2f}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.repro.runs import Found, Rows
 from bench.repro.study import Curve, Study
-from bench.repro.told import HEADINGS, STEP_HEADINGS, step_rows, table_rows
+from bench.repro.told import HEADINGS, STEP_HEADINGS, level_cells, step_rows, table_rows
 from bench.repro.verdict import targets, word
 from jobs.embedded.paths import ROOT
 
@@ -57,17 +57,9 @@ def _targets(study: Study, rows: Rows) -> list[str]:
 
 
 def _levels(found: Found) -> list[str]:
-    rows: list[list[object]] = [[case, level, name, *(_mean(one, name, metric) for metric in ("violation_share", "cost", "accuracy"))]
+    rows: list[list[object]] = [[case, level, name, *level_cells(one, name, cost_digits=1)]
                                 for (case, level), one in found.levels.items() for name in one.by_seed if "violation_share" in one.by_seed[name][0]]
     return _markdown(("case", "level", "system", "violations %", "cost", "accuracy"), rows)
-
-
-def _mean(rows: Rows, name: str, metric: str) -> str:
-    """Shares in %; - where it has none: a bound need not bound everything."""
-    if metric not in rows.by_seed[name][0]:
-        return "-"
-    mean = rows.spread(name, metric).mean
-    return f"{mean:.1f}" if metric == "cost" else f"{100 * mean:.2f}"
 
 
 def _curve(study: Study, curve: Curve, found: Found) -> list[str]:

@@ -54,6 +54,15 @@ def table_rows(rows: Rows) -> list[list[object]]:
     return [_row(rows, name, roles.get(name, "bound")) for name in rows.by_seed]
 
 
+def level_cells(rows: Rows, name: str, cost_digits: int) -> list[str]:
+    """Violations and accuracy in %, cost between them; - where it has none: a bound need not bound everything."""
+
+    def of(metric: str, factor: float = 100.0, digits: int = 2) -> str:
+        return f"{factor * rows.spread(name, metric).mean:.{digits}f}" if metric in rows.by_seed[name][0] else "-"
+
+    return [of("violation_share"), of("cost", 1.0, cost_digits), of("accuracy")]
+
+
 def _row(rows: Rows, name: str, role: str) -> list[object]:
     known = rows.by_seed[name][0]
 
