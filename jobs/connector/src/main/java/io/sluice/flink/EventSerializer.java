@@ -7,7 +7,6 @@ import java.util.HexFormat;
 import org.apache.flink.api.common.serialization.SerializationSchema;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.header.internals.RecordHeaders;
 
 /**
  * An {@link Event} as a Kafka record: of the output topic when it is healthy, of the dead letters when it failed or is too large for the output.
@@ -90,8 +89,7 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
     }
 
     private ProducerRecord<byte[], byte[]> record(String topic, byte[] key, byte[] value) {
-        RecordHeaders headers = writer.take();
-        return new ProducerRecord<>(topic, null, null, key, value, headers);
+        return new ProducerRecord<>(topic, null, null, key, value, writer.headers());
     }
 
     private static String lastStage(Event event) {

@@ -5,9 +5,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
-import org.apache.kafka.common.header.internals.RecordHeaders;
 
-/** Gathers one record's headers. Used again and again by one thread. */
+/** Gathers one record's headers, its own first. Used again and again by one thread. */
 final class RecordHeadersWriter {
 
     private static final byte[] TRUE = ascii("true");
@@ -19,14 +18,14 @@ final class RecordHeadersWriter {
     private final List<Header> headers = new ArrayList<>();
     private final byte[] digits = new byte[20];
 
-    RecordHeaders take() {
-        RecordHeaders taken = new RecordHeaders(headers);
-        headers.clear();
-        return taken;
+    /** Those of the record at hand, to be copied from. */
+    List<Header> headers() {
+        return headers;
     }
 
     /** The record's own headers; a child has an id of its own, so its parent's is left out. */
     void original(Event event, int longestValueBytes) {
+        headers.clear();
         EventHeaders own = event.origin.headers();
         boolean child = Frames.depth(event.frames) > 0 && !isParent(event);
         for (int i = 0; i < own.size(); i++) {

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -69,11 +70,33 @@ class EventTypeSerializerTest {
     }
 
     @Test
-    void aSnapshotRestoresAndRefusesALaterLayout() throws IOException {
+    void eventsOfAnySizeFollowEachOther() throws IOException {
+        DataOutputSerializer out = new DataOutputSerializer(64);
+        EventTypeSerializer serializer = new EventTypeSerializer();
+        List<Event> events = List.of(Events.event(1, "a"), Events.event(2, "b".repeat(200_000)), Events.event(3, ""), Events.event(4, "c".repeat(3000)));
+        for (Event event : events) {
+            serializer.serialize(event, out);
+        }
+        DataOutputSerializer copied = new DataOutputSerializer(64);
+        DataInputDeserializer in = new DataInputDeserializer(out.getCopyOfBuffer());
+        for (int i = 0; i < events.size(); i++) {
+            serializer.copy(in, copied);
+        }
+        assertArrayEquals(out.getCopyOfBuffer(), copied.getCopyOfBuffer());
+        in.setBuffer(copied.getCopyOfBuffer());
+        for (Event event : events) {
+            assertSameEvent(event, serializer.deserialize(in));
+        }
+        assertEquals(0, in.available());
+    }
+
+    @Test
+    void aSnapshotRestoresAndRefusesAnotherLayout() throws IOException {
         EventTypeSerializer.Snapshot snapshot = new EventTypeSerializer.Snapshot();
         assertEquals(new EventTypeSerializer(), snapshot.restoreSerializer());
         assertTrue(new EventTypeSerializer().snapshotConfiguration().resolveSchemaCompatibility(snapshot).isCompatibleAsIs());
-        org.junit.jupiter.api.Assertions.assertThrows(
-                IOException.class, () -> snapshot.readSnapshot(2, new DataInputDeserializer(), getClass().getClassLoader()));
+        for (int other : List.of(snapshot.getCurrentVersion() - 1, snapshot.getCurrentVersion() + 1)) {
+            assertThrows(IOException.class, () -> snapshot.readSnapshot(other, new DataInputDeserializer(), getClass().getClassLoader()));
+        }
     }
 }
