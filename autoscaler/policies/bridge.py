@@ -2,8 +2,8 @@
 
     m            events/s of the moment                                                              (`need.Need.now`)
     ready(v)     replicas of v that serve now
-    anew         stages that get a variant or device of which nothing runs: its replicas start as planned, and the actuator lets the old
-                 ones serve until they are ready; with `variants` another variant is none such, ready replicas take it up in place
+    anew         stages that get a variant or device of which nothing serves yet: its replicas start as planned, and the actuator lets the
+                 old ones serve until they are ready; with `variants` another variant is none such, ready replicas take it up in place
     enough       the wanted options with min(n, ready) replicas carry m in time: no bridge is needed  (needs_bridge)
 
     bridge       the first of these that holds the wanted number of replicas of every stage, so that they can start:
@@ -27,7 +27,7 @@ from autoscaler.planner.frontier import attempt
 from autoscaler.planner.model import Option, Plan, Problem, Share, StageModel
 from autoscaler.planner.standing import stand
 from autoscaler.policies.levers import limit
-from autoscaler.policies.policy import Levers
+from autoscaler.policies.policy import Levers, Pool
 from autoscaler.policies.shed import shed
 
 Shares = Mapping[str, tuple[Share, ...]]
@@ -35,13 +35,19 @@ Shares = Mapping[str, tuple[Share, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """problem: at the rate of the moment. running, wanted: by stage. ready: replicas. variants: whether a ready replica changes its own."""
+    """problem: at the rate of the moment. running, wanted: by stage. pools: what runs, with what is ready of it. variants: whether a ready replica
+    changes its own."""
 
     problem: Problem
     running: Shares
     wanted: Shares
-    ready: Mapping[str, int]
+    pools: Mapping[str, tuple[Pool, ...]]
     variants: bool = False
+
+    @property
+    def ready(self) -> dict[str, int]:
+        """Replicas by stage."""
+        return {name: sum(pool.ready for pool in pools) for name, pools in self.pools.items()}
 
     def needs_bridge(self) -> bool:
         """Whether replicas are missing, and those that are ready do not carry the rate as wanted."""
@@ -64,10 +70,10 @@ class Crossing:
         return found if self._holds_wanted(found) else dict(self.wanted)
 
     def _anew(self, name: str) -> bool:
-        runs = {(share.option.variant, share.option.device) for share in self.running[name]}
+        serves = {(pool.option.variant, pool.option.device) for pool in self.pools[name] if pool.ready}
         if self.variants:
-            return not {share.option.device for share in self.wanted[name]} <= {device for _, device in runs}
-        return not {(share.option.variant, share.option.device) for share in self.wanted[name]} <= runs
+            return not {share.option.device for share in self.wanted[name]} <= {device for _, device in serves}
+        return not {(share.option.variant, share.option.device) for share in self.wanted[name]} <= serves
 
     def _few(self, largest: Shares | None) -> Problem:
         """At most the ready replicas of what can be had in place; of no option that uses more than the largest of these."""

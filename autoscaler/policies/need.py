@@ -4,7 +4,9 @@
     m         mean of the newest w seconds: w = 3, doubled up to 48 while nothing says that the rate has changed, which is as long as the
               mean of the newest 3 and that of the newest w are no further off than they may be by chance, with t = 3, w and v = 2w:
                   -DOWN sqrt(m[v] / t) <= m[t] - m[v] <= UP sqrt(m[v] / t)
-              the newest second alone in a surge, r[1] > m[3] + 3 sqrt(m[3])                     (present)
+              the newest second alone in a surge, r[1] - c > m[3] + 3 sqrt(m[3])                 (present)
+    c         what r[1] may be catching up on: over the GAP seconds before it, l - r of those with r < l - 3 sqrt(l), where l is the mean of the
+              up to 48 before these: what a network holds up comes all at once, and is no surge   (caught_up)
     z(q)      quantile of the normal distribution
     D         dispersion of the arrivals, 1 where they come at random                                   State.dispersion
     R         m + z(q) sqrt(D m / w): the rate itself is not known better than so; that arrivals come at random is the sizing's affair
@@ -15,7 +17,8 @@
     T         s, catch-up time
     rate      = max(R, F) + B / T                                                                (need)
     budget b  ms = SLO - quantile q' of what the last window's events had used when they arrived (Sponge's cl, not its maximum: rows are
-              served by deadline, so a few pressed ones overtake the others)                     (budget)
+              served by deadline, so a few pressed ones overtake the others), of those events that the fastest options could still serve in
+              time: for the others no plan does anything                                         (budget)
 
 Sources: windows that grow while nothing has changed: Bifet, Gavalda, Learning from time-changing data with adaptive windowing (ADWIN), SDM'07,
 here with Poisson bounds; newsvendor: Arrow, Harris, Marschak, Optimal Inventory Policy, Econometrica 19(3), 1951. cl: Sponge, EuroMLSys'24, section 3.
@@ -37,6 +40,7 @@ LONGEST_S = 48
 UP, DOWN = 1.5, 2.0
 """Standard deviations; less upwards, because too little costs more than too much."""
 SURGE_SIGMAS = 3.0
+GAP_S = 5
 LEAST_BUDGET = 0.05
 """Share of the SLO below which no budget is planned for: such events are lost whatever runs."""
 
@@ -69,10 +73,19 @@ def present(rates: Sequence[float], quantile: float, dispersed: float = 1.0) -> 
     mean, seconds = _steady(rates)
     newest = rates[-PRESENT_S:]
     recent = math.fsum(newest) / len(newest)
-    surge = rates[-1] > recent + SURGE_SIGMAS * math.sqrt(recent)
+    surge = rates[-1] - caught_up(rates) > recent + SURGE_SIGMAS * math.sqrt(recent)
     level, seconds = (rates[-1], 1) if surge else (mean, seconds)
     sigmas = NormalDist().inv_cdf(quantile) if 0 < quantile < 1 else 0.0
     return max(0.0, level + sigmas * math.sqrt(dispersed * level / seconds)), surge
+
+
+def caught_up(rates: Sequence[float]) -> float:
+    """Events that the newest second may have brought for those before it."""
+    before, gap = rates[-LONGEST_S - GAP_S - 1 : -GAP_S - 1], rates[-GAP_S - 1 : -1]
+    if not before:
+        return 0.0
+    level = math.fsum(before) / len(before)
+    return math.fsum(level - rate for rate in gap if rate < level - SURGE_SIGMAS * math.sqrt(level))
 
 
 def _steady(rates: Sequence[float]) -> tuple[float, int]:
@@ -104,11 +117,12 @@ def backlog(problem: Problem, state: State, multiples: Mapping[str, float], budg
     return longest + max(0.0, lag - source * budget_ms / 1000)
 
 
-def budget(slo_ms: float, spent_ms: Sequence[float], quantile: float) -> float:
-    """ms that the pipeline itself may take for the events to be in time at that quantile of what they have used before."""
-    if not spent_ms:
+def budget(slo_ms: float, spent_ms: Sequence[float], quantile: float, fastest_ms: float = 0.0) -> float:
+    """ms that the pipeline itself may take for the events to be in time at that quantile of what they have used before. fastest_ms: it takes so
+    long at least."""
+    ordered = sorted(spent for spent in spent_ms if slo_ms - spent >= fastest_ms)
+    if not ordered:
         return slo_ms
-    ordered = sorted(spent_ms)
     at = max(0, math.ceil(quantile * len(ordered)) - 1)
     return max(LEAST_BUDGET * slo_ms, slo_ms - ordered[at])
 

@@ -3,7 +3,8 @@
     need          rate, evenness of arrivals and budget of the SLO: present rate, forecast at the newsvendor's quantile, backlog, what
                   events have used                                                                                             (`need`)
     held          the worst need of the last `stabilization_s`: greatest rate, least budget
-    change(P)     price of the way from what runs to P, over `payback_s`: cold starts, loads, resizes           (`planner.switching`)
+    change(P)     price of the way from what runs to P: cold starts, loads, resizes                              (`planner.switching`),
+                  spread over `payback_s`, or over as long as plans have stayed of late where that is less              (`tenure`)
     P(x)          best plan for need x, change included                                                          (`planner.frontier`)
 
     slowness      options of a stage whose batches take longer than profiled are planned with as much longer             (`slowness`)
@@ -12,7 +13,7 @@
     2  else P(held)                                                                        up at once, down after `stabilization_s`
     3  else P(need)                                                                        held asks for more than can be had
     4  else what is left when not all can be had                                           (`shed`)
-    keep          what runs, when it does the same and P's value is not greater: P has paid for its change, so it gains within `payback_s`
+    keep          what runs, when it does the same and P's value is not greater: P has paid for its change, so it gains while it stays
     bridge        while replicas of P start, those that are ready carry the load of the moment by faster variants, more cores, larger
                   batches; P follows when it can carry it with the replicas it has, and stays the goal as long as it holds  (`bridge`)
     parallelism   p' = ceil(rate / (utilization * true rate of a subtask)), and only up, when
@@ -46,11 +47,16 @@ from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor
 from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
 from autoscaler.policies.shed import shed
 from autoscaler.policies.slowness import shares_in, slowed, state_in
+from autoscaler.policies.tenure import LAST, horizon_s
 
 PRESSED = 0.95
 """Quantile of what events have used of their SLO; beyond it they are few, and served first by their deadlines."""
 UTILIZATION = 0.7
 """Of a proxy's subtasks; `job.autoscaler.utilization.target` of Flink's autoscaler."""
+
+
+Footing = set[tuple[str, str, int, float]]
+"""Of a stage: variant, device, replicas and share of each share; what cannot be changed in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,15 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """needs: of the last `stabilization_s`, oldest first: (when in s, events/s, ms). goal: what a bridge leads to; None = no bridge."""
+    """needs: of the last `stabilization_s`, oldest first: (when in s, events/s, ms). goal: what a bridge leads to; None = no bridge.
+
+    begun: when the last plans began that start or stop replicas, in s, ascending; wanted: the footing of the last one (`_footings`)
+    """
 
     needs: tuple[tuple[float, float, float], ...] = ()
     goal: Mapping[str, tuple[Share, ...]] | None = None
+    begun: tuple[float, ...] = ()
+    wanted: Mapping[str, Footing] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,7 @@ class Sluice:
     interval_s       between decisions
     stabilization_s  nothing is taken away before the need was lower for so long
     catch_up_s       to drain a backlog in
-    payback_s        a change must gain more than it costs within
+    payback_s        a change must gain more than it costs within, at most
     shortage         price of one event/s too little, against 1 for one too much
     """
 
@@ -111,17 +122,17 @@ class Sluice:
         running = {stage.name: merged(state.stages[stage.name].pools) for stage in self.problem.stages}
         if not state.rates and not forecast.quantiles and all(running.values()):
             return Decision({}, memory, "no rate is known yet: as it runs")
-        problem = self._known(running)
+        memory = memory or Memory(wanted=_footings(running))
+        problem = self._known(running, horizon_s(memory.begun, state.now_s, self.payback_s))
         need = self._need(problem, state, forecast, running)
-        memory = memory or Memory()
         recent = tuple(past for past in memory.needs if past[0] > state.now_s - self.stabilization_s)
         needs = (*recent, (state.now_s, need.rate, need.budget_ms))
         held = replace(need, rate=max(past[1] for past in needs), budget_ms=min(past[2] for past in needs))
         goal = stand(_at(problem, held), memory.goal) if memory.goal is not None else None
         chosen, reason, feasible = (goal.plan, "on the way", True) if goal is not None and goal.holds else _chosen(problem, running, need, held)
         wanted = {stage.name: stage.shares for stage in chosen.stages}
-        ready = {name: sum(pool.ready for pool in stage.pools) for name, stage in state.stages.items()}
-        crossing = Crossing(_at(problem, need, need.now), running, wanted, ready, self.times.variants_bridge)
+        pools = {name: stage.pools for name, stage in state.stages.items()}
+        crossing = Crossing(_at(problem, need, need.now), running, wanted, pools, self.times.variants_bridge)
         bridging = self.knowledge.switching and crossing.needs_bridge()
         shares = crossing.bridged() if bridging else wanted
         if bridging:
@@ -132,20 +143,24 @@ class Sluice:
             if not _runs(shares[stage.name], state.stages[stage.name].pools) or parallelism is not None:
                 targets[stage.name] = Target(shares[stage.name], parallelism)
         asked = f"{need.rate:.0f} {'even ' if need.dispersion < POISSON else ''}events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
-        return Decision(targets, Memory(needs, wanted if bridging else None), f"{asked}: {reason}", chosen, feasible)
+        begun, footings = memory.begun, _footings(wanted)
+        if footings != memory.wanted:
+            begun = (*begun[-LAST:], state.now_s)
+        return Decision(targets, Memory(needs, wanted if bridging else None, begun, footings), f"{asked}: {reason}", chosen, feasible)
 
-    def _known(self, running: Mapping[str, tuple[Share, ...]]) -> Problem:
-        """The problem as the policy may see and change it."""
+    def _known(self, running: Mapping[str, tuple[Share, ...]], stays_s: float) -> Problem:
+        """The problem as the policy may see and change it. stays_s: how long its next plan is expected to stay."""
         problem = limit(self.problem, running, self.levers)
         if not self.knowledge.conditioned_rates:
             problem = unconditioned(problem, running)
-        return replace(problem, switching=self.times.price(running, self.payback_s) if self.knowledge.switching else None)
+        return replace(problem, switching=self.times.price(running, stays_s) if self.knowledge.switching else None)
 
     def _need(self, problem: Problem, state: State, forecast: Forecast, running: Mapping[str, tuple[Share, ...]]) -> Need:
         quantile = newsvendor(self.shortage, 1.0) if self.knowledge.uncertainty else 0.5
         dispersed = state.dispersion if self.knowledge.uncertainty else POISSON
         rate, surge = present(state.rates, quantile, dispersed)
-        budget_ms = budget(problem.slo_ms, state.spent_ms, PRESSED) if self.knowledge.deadlines else problem.slo_ms
+        fastest_ms = sum(min(option.latency_ms for option in stage.options) for stage in problem.stages)
+        budget_ms = budget(problem.slo_ms, state.spent_ms, PRESSED, fastest_ms) if self.knowledge.deadlines else problem.slo_ms
         drain = backlog(problem, state, _multiples(problem, running), budget_ms) / self.catch_up_s
         coming = expected(forecast, quantile) if self.knowledge.forecast else 0.0
         return Need(max(rate, coming) + drain, rate + drain, budget_ms, surge, dispersed)
@@ -229,7 +244,11 @@ def _in_place(best: Plan, running: Mapping[str, tuple[Share, ...]]) -> bool:
     return all(_footing(stage.shares) == _footing(running[stage.name]) for stage in best.stages)
 
 
-def _footing(shares: tuple[Share, ...]) -> set[tuple[str, str, int, float]]:
+def _footings(shares: Mapping[str, tuple[Share, ...]]) -> dict[str, Footing]:
+    return {name: _footing(of_stage) for name, of_stage in shares.items()}
+
+
+def _footing(shares: tuple[Share, ...]) -> Footing:
     return {(share.option.variant, share.option.device, share.replicas, round(share.share, 9)) for share in shares}
 
 

@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 
 from autoscaler.planner.standing import stand
 from autoscaler.policies.bridge import Crossing
+from autoscaler.policies.policy import Pool
 from tests.policies.ladder import cores, ladder, replicas, runs
 
 
 def crossing(rate: float, running, wanted, ready: int = 1, on: float = 8, variants: bool = False) -> Crossing:
-    return Crossing(replace(ladder(cores=on), rate=rate), running, wanted, dict.fromkeys(wanted, ready), variants)
+    return Crossing(replace(ladder(cores=on), rate=rate), running, wanted, pools(running, ready), variants)
+
+
+def pools(running, ready: int):
+    """Of each stage's first share so many replicas are ready, of the others none."""
+    return {name: tuple(Pool(share.option, 0 if at else ready, share.replicas if at else max(0, share.replicas - ready))
+                        for at, share in enumerate(shares)) for name, shares in running.items()}
 
 
 P = ladder()
@@ -33,6 +40,12 @@ def test_no_bridge_where_nothing_is_ready():
 def test_a_new_variant_starts_at_once_for_the_old_one_serves_until_it_is_ready():
     assert not crossing(150, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 2)).needs_bridge()
     assert crossing(400, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 3), variants=True).needs_bridge()
+
+
+def test_a_variant_that_starts_beside_another_is_not_put_off():
+    (small,), (large,) = runs(P, "small", 1, 1)["s0"], runs(P, "large", 1, 1, 2)["s0"]
+    both = {"s0": (replace(small, share=0.25), replace(large, share=0.75))}
+    assert not crossing(400, both, both).needs_bridge()
 
 
 def test_replicas_are_made_before_the_ready_one_is_made_smaller():
@@ -81,6 +94,6 @@ def test_every_bridge_fits_and_holds_the_wanted_replicas(rate, was, goal, wanted
 @pytest.mark.parametrize("stages", [2, 3])
 def test_stages_share_the_devices(stages):
     chain = ladder(cores=2 * stages, stages=stages)
-    here = Crossing(replace(chain, rate=300.0), runs(chain), runs(chain, "small", 1, 1, 2), {f"s{number}": 1 for number in range(stages)})
+    here = Crossing(replace(chain, rate=300.0), runs(chain), runs(chain, "small", 1, 1, 2), pools(runs(chain), 1))
     assert cores(here.bridged()) <= 2 * stages
     assert all(replicas({name: shares}) == 2 for name, shares in here.bridged().items())

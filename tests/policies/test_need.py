@@ -35,6 +35,13 @@ def test_in_a_surge_only_the_newest_second_counts():
     assert (rate, surge) == (pytest.approx(200.0), True)
 
 
+def test_what_a_network_held_up_is_no_surge_when_it_comes():
+    quiet = [100.0] * 20
+    assert present((*quiet, 0.0, 0.0, 300.0), 0.5)[1] is False
+    assert present((*quiet, 0.0, 0.0, 600.0), 0.5)[1] is True  # more than it can have held up
+    assert present((*quiet, 90.0, 100.0, 200.0), 0.5)[1] is True  # chance is no gap
+
+
 def test_nothing_seen_is_no_load():
     assert present((), 0.95) == (0.0, False)
     assert present((0.0, 0.0), 0.95) == (0.0, False)
@@ -44,7 +51,12 @@ def test_the_budget_is_what_the_pressed_events_have_left():
     spent = [float(number) for number in range(1, 101)]
     assert budget(1000.0, spent, 0.95) == 905.0
     assert budget(1000.0, [], 0.95) == 1000.0
-    assert budget(1000.0, [5000.0], 0.95) == 50.0  # nothing runs in no time: those events are lost
+    assert budget(1000.0, [990.0], 0.95) == 50.0  # hardly anything runs in so short a time
+
+
+def test_events_that_no_plan_could_save_ask_for_none():
+    assert budget(1000.0, [5000.0], 0.95) == 1000.0
+    assert budget(1000.0, [100.0, 200.0, 990.0], 0.95, fastest_ms=20.0) == 800.0
 
 
 def state(rate: float, *stages: StageState) -> State:
