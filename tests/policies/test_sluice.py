@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.planner.frontier import plan
 from autoscaler.planner.model import Plan, Share
-from autoscaler.planner.objectives import LeastCost, MostAccurate
+from autoscaler.planner.objectives import LeastCost, MostAccurate, Weighted
 from autoscaler.planner.standing import stand
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.need import expected
@@ -181,6 +182,17 @@ def test_a_gain_that_does_not_pay_for_the_change_is_left():
     assert decided(problem, seen(running, 20.0)).targets
     assert decided(problem, seen(running, 20.0), times=dear).targets == {}
     assert decided(problem, seen(running, 20.0), times=dear, knowledge=Knowledge(switching=False)).targets
+
+
+def test_waves_are_followed_less_often_where_following_them_takes_longer():
+    problem = ladder(objective=Weighted(1.0, 0.03))
+    waves = ([100.0] * 15 + [250.0] * 15) * 10
+
+    def changes(cold_start_s: float) -> int:
+        runs_at = follow(Sluice(problem, ChangeTimes(cold_start_s=cold_start_s)), runs(problem), waves)
+        return sum(before["s0"][0].option.variant != now["s0"][0].option.variant for before, now in pairwise(runs_at))
+
+    assert 0 < changes(8.0) <= changes(0.5) / 2
 
 
 def test_two_plans_alike_are_no_reason_to_change():
