@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from autoscaler.graph.reader import parse_pipeline
-from bench.sim_fidelity import POINTS, SHIPPED, STAGE, Compared, Figures, PathDelay, in_service_ms, reduced
+from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile
+from bench.sim_fidelity import MOST_EVENTS_PER_S, POINTS, SHIPPED, STAGE, Compared, Figures, PathDelay, in_service_ms, largest_batch, reduced
 
 
 def compared(p50: float = 1.0, p95: float = 1.0, violation: tuple[float, float] = (0.0, 0.0)) -> Compared:
@@ -52,6 +53,18 @@ def test_send_times_ascend_and_carry_the_loads(point):
     wanted = sum(load * share for load, share in point.loads) * 1000 * 20
     assert len(times) == pytest.approx(wanted, rel=0.1)
     assert times == point.times_s(1000.0, 20.0, 1)
+
+
+@pytest.mark.parametrize(("rows_s", "expected"), [
+    ((1000.0, 1700.0, 3000.0), (2, 1700.0)),
+    ((100.0, 110.0, 115.0), (4, 115.0)),
+    ((3000.0, 5000.0, 9000.0), (1, 3000.0)),
+])
+def test_batches_are_as_large_as_leave_the_rest_its_core(rows_s, expected):
+    points = tuple(Point(batch, cores, 1.0, 1.0, 1.0, rate if cores == 1 else 1.5) for batch, rate in zip((1, 2, 4), rows_s, strict=True) for cores in (1, 2))
+    profile = Profile("digits", (StageProfile(STAGE, (VariantProfile("ensemble", "cpu", points),)),))
+    assert largest_batch(profile) == expected
+    assert expected[1] <= max(MOST_EVENTS_PER_S, rows_s[0])
 
 
 def test_delays_are_drawn_from_those_measured_and_the_same_with_a_seed():
