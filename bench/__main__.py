@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 
 from bench.report import environment
@@ -35,6 +36,7 @@ PACKAGES = ("repro", "live")
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what a bench has started ends with it
     if sys.argv[1:] and sys.argv[1] in PACKAGES:
         return importlib.import_module(f"bench.{sys.argv[1]}.command").main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
