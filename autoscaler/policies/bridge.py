@@ -44,22 +44,17 @@ class Crossing:
     pools: Mapping[str, tuple[Pool, ...]]
     variants: bool = False
 
-    @property
-    def ready(self) -> dict[str, int]:
-        """Replicas by stage."""
-        return {name: sum(pool.ready for pool in pools) for name, pools in self.pools.items()}
-
     def needs_bridge(self) -> bool:
         """Whether replicas are missing, and those that are ready do not carry the rate as wanted."""
-        missing = any(_count(shares) > self.ready[name] and not self._anew(name) for name, shares in self.wanted.items())
-        if not missing or not all(self.ready.values()):
+        missing = any(_count(shares) > self._ready(name) and not self._anew(name) for name, shares in self.wanted.items())
+        if not missing or not all(map(self._ready, self.pools)):
             return False
-        return not stand(self.problem, {name: shares if self._anew(name) else _only(shares, self.ready[name])
+        return not stand(self.problem, {name: shares if self._anew(name) else _only(shares, self._ready(name))
                                         for name, shares in self.wanted.items()}).serves
 
     def bridged(self) -> dict[str, tuple[Share, ...]]:
         """What to run now, at every stage; some replicas are ready at each."""
-        now = {name: _only(shares, self.ready[name]) for name, shares in self.running.items()}
+        now = {name: _only(shares, self._ready(name)) for name, shares in self.running.items()}
         if stand(self.problem, now).serves:
             found = self._grown(now)
             if self._holds_wanted(found):
@@ -68,6 +63,9 @@ class Crossing:
         if not self._holds_wanted(found):
             found = self._grown(self._best(self._few(self.wanted)))
         return found if self._holds_wanted(found) else dict(self.wanted)
+
+    def _ready(self, name: str) -> int:
+        return sum(pool.ready for pool in self.pools[name])
 
     def _anew(self, name: str) -> bool:
         serves = {(pool.option.variant, pool.option.device) for pool in self.pools[name] if pool.ready}
@@ -82,12 +80,12 @@ class Crossing:
 
     def _of_ready(self, stage: StageModel, largest: tuple[Share, ...] | None) -> StageModel:
         small = stage.options if largest is None else tuple(option for option in stage.options if _within(option, largest))
-        return replace(stage, options=small or stage.options, least=1, most=self.ready[stage.name], share_step=None)
+        return replace(stage, options=small or stage.options, least=1, most=self._ready(stage.name), share_step=None)
 
     def _best(self, few: Problem) -> dict[str, tuple[Share, ...]]:
         best = attempt(few)
         if not isinstance(best, Plan):
-            best, _ = shed(few, {name: _only(shares, self.ready[name]) for name, shares in self.running.items()})
+            best, _ = shed(few, {name: _only(shares, self._ready(name)) for name, shares in self.running.items()})
         return {stage.name: stage.shares for stage in best.stages}
 
     def _grown(self, now: Shares) -> dict[str, tuple[Share, ...]]:

@@ -47,7 +47,7 @@ from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor
 from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
 from autoscaler.policies.shed import shed
 from autoscaler.policies.slowness import shares_in, slowed, state_in
-from autoscaler.policies.tenure import LAST, horizon_s
+from autoscaler.policies.tenure import horizon_s, with_one_more
 
 PRESSED = 0.95
 """Quantile of what events have used of their SLO; beyond it they are few, and served first by their deadlines."""
@@ -143,9 +143,8 @@ class Sluice:
             if not _runs(shares[stage.name], state.stages[stage.name].pools) or parallelism is not None:
                 targets[stage.name] = Target(shares[stage.name], parallelism)
         asked = f"{need.rate:.0f} {'even ' if need.dispersion < POISSON else ''}events/s in {need.budget_ms:.0f} ms" + (", surging" if need.surge else "")
-        begun, footings = memory.begun, _footings(wanted)
-        if footings != memory.wanted:
-            begun = (*begun[-LAST:], state.now_s)
+        footings = _footings(wanted)
+        begun = memory.begun if footings == memory.wanted else with_one_more(memory.begun, state.now_s)
         return Decision(targets, Memory(needs, wanted if bridging else None, begun, footings), f"{asked}: {reason}", chosen, feasible)
 
     def _known(self, running: Mapping[str, tuple[Share, ...]], stays_s: float) -> Problem:

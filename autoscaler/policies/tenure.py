@@ -21,6 +21,11 @@ LEAST_S = 1.0
 """No plan is made for less."""
 
 
+def with_one_more(begun: Sequence[float], now_s: float) -> tuple[float, ...]:
+    """As many of those beginnings as count, and one now."""
+    return (*begun[-LAST:], now_s)
+
+
 def horizon_s(begun: Sequence[float], now_s: float, most_s: float) -> float:
     """s, above 0. begun: when plans began, ascending. most_s: where nothing says that they stay for less."""
     last = begun[-LAST - 1:]

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jobs.embedded.paths import ROOT
 from tests.e2e.feed import wait_for
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _catches(pid: int, number: signal.Signals) -> bool:
