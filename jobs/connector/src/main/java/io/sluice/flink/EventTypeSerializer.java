@@ -4,17 +4,13 @@ import java.io.IOException;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.api.common.typeutils.TypeSerializerSchemaCompatibility;
 import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
-import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
 
 /**
- * The event in bytes: their number, then two bytes of flags that say which optional parts follow, so that a fresh event costs its record and about 36
- * bytes.
+ * The event in bytes: two bytes of flags say which optional parts follow, so that a fresh event costs its record and about 35 bytes.
  *
- * <p>The value that is still the record's own is written once. An event is taken from the network's memory in one piece and read from there: each
- * access to that memory costs more than the few bytes that it brings. The layout is version {@link Snapshot#VERSION}.
+ * <p>The value that is still the record's own is written once. The layout is version {@link Snapshot#VERSION}.
  */
 public final class EventTypeSerializer extends TypeSerializer<Event> {
 
@@ -35,20 +31,11 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     private static final int SKIP = 1 << 12;
     private static final int WORTH = 1 << 13;
 
-    /** Of an event's bytes, kept for the next one. */
-    private static final int KEPT_BYTES = 1 << 16;
-
     private transient EventParts parts;
-    private transient DataOutputSerializer written;
-    private transient DataInputDeserializer toRead;
-    private transient byte[] piece;
 
     private EventParts parts() {
         if (parts == null) {
             parts = new EventParts();
-            written = new DataOutputSerializer(1024);
-            toRead = new DataInputDeserializer();
-            piece = new byte[1024];
         }
         return parts;
     }
@@ -56,16 +43,6 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     @Override
     public void serialize(Event event, DataOutputView out) throws IOException {
         EventParts write = parts();
-        written.clear();
-        write(event, write, written);
-        Bytes.writeInt(written.length(), out);
-        out.write(written.getSharedBuffer(), 0, written.length());
-        if (written.getSharedBuffer().length > KEPT_BYTES) {
-            written = new DataOutputSerializer(1024);
-        }
-    }
-
-    private static void write(Event event, EventParts write, DataOutputView out) throws IOException {
         int flags = flags(event);
         out.writeShort(flags);
         write.origin(event.origin, flags, out);
@@ -110,22 +87,6 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     @Override
     public Event deserialize(DataInputView in) throws IOException {
         EventParts read = parts();
-        int size = take(in);
-        toRead.setBuffer(piece, 0, size);
-        return read(read, toRead);
-    }
-
-    /** The next event's bytes into the piece; how many they are. */
-    private int take(DataInputView in) throws IOException {
-        int size = Bytes.readInt(in);
-        if (size > piece.length || piece.length > KEPT_BYTES) {
-            piece = new byte[Math.max(size, 1024)];
-        }
-        in.readFully(piece, 0, size);
-        return size;
-    }
-
-    private static Event read(EventParts read, DataInputView in) throws IOException {
         int flags = in.readUnsignedShort();
         Origin origin = read.origin(flags, in);
         byte[] value = null;
@@ -168,10 +129,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
 
     @Override
     public void copy(DataInputView in, DataOutputView out) throws IOException {
-        parts();
-        int size = take(in);
-        Bytes.writeInt(size, out);
-        out.write(piece, 0, size);
+        serialize(deserialize(in), out);
     }
 
     @Override
@@ -223,7 +181,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     /** What a savepoint says about the layout of its events. */
     public static final class Snapshot implements TypeSerializerSnapshot<Event> {
 
-        static final int VERSION = 2;
+        static final int VERSION = 1;
 
         @Override
         public int getCurrentVersion() {
