@@ -62,7 +62,7 @@ def evaluate(problem: Problem, plan: Plan) -> Evaluation:
         _check_shares(stage, planned[stage.name])
     rates = _rates(problem, planned)
     times = {stage.name: _time_ms(problem, planned[stage.name], rates[stage.name]) for stage in problem.stages}
-    way, latency_ms = _slowest_way(problem, times)
+    way, latency_ms = slowest_way(problem, times)
     totals, impossible = _totals(problem, planned)
     value = problem.objective.value(totals)
     broken = [*impossible, *_demand(problem, planned, rates), *_deadline(problem, latency_ms), *_capacity(problem, totals)]
@@ -112,7 +112,7 @@ def _time_ms(problem: Problem, planned: StagePlan, rate: float) -> float:
     return longest if math.isinf(longest) else problem.grid_ms * math.ceil(longest / problem.grid_ms - NEAR)
 
 
-def _slowest_way(problem: Problem, times: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
+def slowest_way(problem: Problem, times: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
     """Backwards from the sinks: what is left from the start of each stage, and where the longest of it goes."""
     behind: dict[str, list[str]] = {stage.name: [] for stage in problem.stages}
     ahead = {stage.name: len(stage.after) for stage in problem.stages}

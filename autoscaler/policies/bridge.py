@@ -1,26 +1,27 @@
 """What to run while new replicas start: those that are ready carry the load of the moment in another way.
 
     m            events/s of the moment                                                              (`need.Need.now`)
-    ready(v)     replicas of v that serve now
-    anew         stages that get a variant or device of which nothing serves yet: its replicas start as planned, and the actuator lets the
-                 old ones serve until they are ready; with `variants` another variant is none such, ready replicas take it up in place
-    enough       the wanted options with min(n, ready) replicas carry m in time: no bridge is needed  (needs_bridge)
+    kind         variant and device; with `variants` the device alone: ready replicas take up another variant in place
+    ready(k)     replicas of kind k that serve now
+    enough       every wanted kind serves already, and min(n, ready) replicas of each carry m in time: no bridge is needed  (needs_bridge)
 
-    bridge       the first of these that holds the wanted number of replicas of every stage, so that they can start:
-                 1  the options that run, when they carry m with the ready replicas: create first, resize after (Themis)
-                 2  the best plan for m with at most ready(v) replicas of one variant each, or the most that can be carried so (`shed`)
+    bridge       the first of these that holds the wanted number of replicas of every kind, so that they can start:
+                 1  what serves, as it is, when that carries m: create first, resize after (Themis)
+                 2  the best plan for m with at most the ready replicas of one kind at each stage, that which carries most, or the most that
+                    can be carried so (`shed`); other kinds that serve go on beside it
                  3  as 2, but no replica larger than wanted
                  4  the plan itself at once
-    replicas     those of the bridge, and towards the greater of what runs or starts and what is wanted as many as the devices hold beside
-                 it, stage by stage in turn: nothing is taken away before the plan takes over. Those that are not ready start in the wanted
-                 size where that is smaller, beside the larger ones that serve                                       (Themis too)
+    replicas     those of the bridge, and of each kind that serves or is wanted towards the greater of what runs or starts and what is wanted
+                 as many as the devices hold beside it, stage by stage in turn: nothing is taken away before the plan takes over. Those that
+                 are not ready start in the wanted size where that is smaller, beside the larger ones that serve        (Themis too)
+    shares       of another kind or size: in proportion to what it carries
 
 So the wanted replicas start whatever the bridge, and a bridge ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 from autoscaler.planner.frontier import attempt
@@ -28,6 +29,7 @@ from autoscaler.planner.model import Option, Plan, Problem, Share, StageModel
 from autoscaler.planner.standing import stand
 from autoscaler.policies.levers import limit
 from autoscaler.policies.policy import Levers, Pool
+from autoscaler.policies.pools import merged
 from autoscaler.policies.shed import shed
 
 Shares = Mapping[str, tuple[Share, ...]]
@@ -46,113 +48,129 @@ class Crossing:
 
     def needs_bridge(self) -> bool:
         """Whether replicas are missing, and those that are ready do not carry the rate as wanted."""
-        missing = any(_count(shares) > self._ready(name) and not self._anew(name) for name, shares in self.wanted.items())
-        if not missing or not all(map(self._ready, self.pools)):
+        serving = {name: self._serving(name) for name in self.pools}
+        if not all(serving.values()):
             return False
-        return not stand(self.problem, {name: shares if self._anew(name) else _only(shares, self._ready(name))
-                                        for name, shares in self.wanted.items()}).serves
+        ready = {name: self._counts(shares) for name, shares in serving.items()}
+        missing = {name for name, shares in self.wanted.items() for kind, count in self._counts(shares).items() if count > ready[name].get(kind, 0)}
+        if any(not ready[name].get(kind) for name in missing for kind in self._counts(self.wanted[name])):
+            return True
+        return bool(missing) and not stand(self.problem, {name: tuple(self._at_most(share, ready[name], shares) for share in shares)
+                                                          for name, shares in self.wanted.items()}).serves
 
     def bridged(self) -> dict[str, tuple[Share, ...]]:
         """What to run now, at every stage; some replicas are ready at each."""
-        now = {name: _only(shares, self._ready(name)) for name, shares in self.running.items()}
+        now = {name: self._serving(name) for name in self.pools}
         if stand(self.problem, now).serves:
             found = self._grown(now)
             if self._holds_wanted(found):
                 return found
-        found = self._grown(self._best(self._few(None)))
+        found = self._grown(self._best(now, None))
         if not self._holds_wanted(found):
-            found = self._grown(self._best(self._few(self.wanted)))
+            found = self._grown(self._best(now, self.wanted))
         return found if self._holds_wanted(found) else dict(self.wanted)
 
-    def _ready(self, name: str) -> int:
-        return sum(pool.ready for pool in self.pools[name])
+    def _serving(self, name: str) -> tuple[Share, ...]:
+        return merged(tuple(replace(pool, starting=0) for pool in self.pools[name]))
 
-    def _anew(self, name: str) -> bool:
-        serves = {(pool.option.variant, pool.option.device) for pool in self.pools[name] if pool.ready}
-        if self.variants:
-            return not {share.option.device for share in self.wanted[name]} <= {device for _, device in serves}
-        return not {(share.option.variant, share.option.device) for share in self.wanted[name]} <= serves
+    def _kind(self, option: Option) -> Hashable:
+        return option.device if self.variants else (option.variant, option.device)
 
-    def _few(self, largest: Shares | None) -> Problem:
+    def _counts(self, shares: tuple[Share, ...]) -> dict[Hashable, int]:
+        """Replicas of each kind."""
+        counts: dict[Hashable, int] = {}
+        for share in shares:
+            counts[self._kind(share.option)] = counts.get(self._kind(share.option), 0) + share.replicas
+        return counts
+
+    def _at_most(self, share: Share, ready: Mapping[Hashable, int], shares: tuple[Share, ...]) -> Share:
+        """With as many of its replicas as are ready, several shares of a kind in proportion; one at least."""
+        kind = self._kind(share.option)
+        return replace(share, replicas=max(1, min(share.replicas, ready[kind] * share.replicas // self._counts(shares)[kind])))
+
+    def _best(self, now: Shares, largest: Shares | None) -> Shares:
         """At most the ready replicas of what can be had in place; of no option that uses more than the largest of these."""
-        reach = limit(self.problem, self.running, Levers(shares=False, variants=self.variants, devices=False))
-        return replace(reach, stages=tuple(self._of_ready(stage, largest[stage.name] if largest else None) for stage in reach.stages))
-
-    def _of_ready(self, stage: StageModel, largest: tuple[Share, ...] | None) -> StageModel:
-        small = stage.options if largest is None else tuple(option for option in stage.options if _within(option, largest))
-        return replace(stage, options=small or stage.options, least=1, most=self._ready(stage.name), share_step=None)
-
-    def _best(self, few: Problem) -> dict[str, tuple[Share, ...]]:
+        main = {name: max(shares, key=lambda share: share.replicas * share.option.throughput) for name, shares in now.items()}
+        reach = limit(self.problem, {name: (share,) for name, share in main.items()}, Levers(shares=False, variants=self.variants, devices=False))
+        few = replace(reach, stages=tuple(self._of_ready(stage, self._counts(now[stage.name])[self._kind(main[stage.name].option)],
+                                                         largest[stage.name] if largest else None) for stage in reach.stages))
         best = attempt(few)
         if not isinstance(best, Plan):
-            best, _ = shed(few, {name: _only(shares, self._ready(name)) for name, shares in self.running.items()})
-        return {stage.name: stage.shares for stage in best.stages}
+            best, _ = shed(few, {name: (replace(share, share=1.0),) for name, share in main.items()})
+        found = {}
+        for stage in best.stages:
+            found[stage.name] = stage.shares
+            for share in now[stage.name]:
+                if self._kind(share.option) != self._kind(main[stage.name].option):
+                    found[stage.name] = _with(found[stage.name], share.option, share.replicas)
+        return found
+
+    def _of_ready(self, stage: StageModel, ready: int, largest: tuple[Share, ...] | None) -> StageModel:
+        small = stage.options if largest is None else tuple(option for option in stage.options if _within(option, largest))
+        return replace(stage, options=small or stage.options, least=1, most=ready, share_step=None)
 
     def _grown(self, now: Shares) -> dict[str, tuple[Share, ...]]:
-        """Replicas added to the largest share of each stage as far as the devices hold them; stages that start anew as wanted."""
-        found = {name: list(self.wanted[name] if self._anew(name) else shares) for name, shares in now.items()}
-        starts = {name: self._starts(name, shares) for name, shares in found.items()}
-        goal = {name: max(_count(self.wanted[name]), 0 if self._anew(name) else _count(self.running[name])) for name in found}
-        started = dict.fromkeys(found, 0)
+        """Replicas added as far as the devices hold them."""
+        found = dict(now)
         free = dict(self.problem.devices)
         for shares in found.values():
             for share in shares:
                 _take(free, share.option, share.replicas)
-        hungry = list(found)
+        hungry = {name: self._missing(name, shares) for name, shares in found.items()}
         while hungry:
-            for name in list(hungry):
-                if _count(found[name]) + started[name] >= min(goal[name], self.problem.stage(name).most) or not _fits(free, starts[name]):
-                    hungry.remove(name)
+            for name, missing in list(hungry.items()):
+                held = sum(share.replicas for share in found[name]) < self.problem.stage(name).most
+                if not held or not missing or not _fits(free, missing[-1]):
+                    del hungry[name]
                     continue
-                started[name] += 1
-                _take(free, starts[name], 1)
-        return {name: _with(shares, starts[name], started[name]) for name, shares in found.items()}
+                option = missing.pop()
+                found[name] = _with(found[name], option, 1)
+                _take(free, option, 1)
+        return found
 
-    def _starts(self, name: str, now: list[Share]) -> Option:
-        """The option of what starts at the stage: in the wanted size, or as its largest share."""
-        main = max(now, key=lambda share: share.share).option
-        wanted = [share.option for share in self.wanted[name] if (share.option.variant, share.option.device) == (main.variant, main.device)]
-        if len(now) > 1 or len(wanted) != 1 or wanted[0].units >= main.units:
-            return main
-        same_batch = [option for option in self.problem.stage(name).options
-                      if (option.variant, option.device, option.units, option.batch) == (main.variant, main.device, wanted[0].units, main.batch)]
-        return same_batch[0] if same_batch else main
+    def _missing(self, name: str, now: tuple[Share, ...]) -> list[Option]:
+        """One for each replica that is to start, the last one first; wanted kinds before those that only run."""
+        there, wanted, runs = self._counts(now), self._counts(self.wanted[name]), self._counts(self.running[name])
+        missing = []
+        for kind in [*wanted, *(kind for kind in there if kind not in wanted)]:
+            count = max(wanted.get(kind, 0), runs.get(kind, 0) if kind in there else 0) - there.get(kind, 0)
+            missing += [self._starts(name, kind, now)] * max(0, count)
+        return missing[::-1]
+
+    def _starts(self, name: str, kind: Hashable, now: tuple[Share, ...]) -> Option:
+        """The option of what starts of a kind: in the wanted size, or as the largest share that serves."""
+        wanted = [share for share in self.wanted[name] if self._kind(share.option) == kind]
+        serve = [share for share in now if self._kind(share.option) == kind]
+        if not serve:
+            return max(wanted, key=lambda share: share.share).option
+        main = max(serve, key=lambda share: share.share).option
+        sizes = {share.option.units for share in wanted if share.option.variant == main.variant}
+        smaller = [option for option in self.problem.stage(name).options if {option.units} == sizes and option.units < main.units
+                   and (option.variant, option.device, option.batch) == (main.variant, main.device, main.batch)]
+        return smaller[0] if smaller and len(serve) == 1 else main
 
     def _holds_wanted(self, found: Shares) -> bool:
         used: dict[str, float] = {}
         for shares in found.values():
             for share in shares:
-                for kind, units in share.option.uses().items():
-                    used[kind] = used.get(kind, 0.0) + units * share.replicas
-        fits = all(used.get(kind, 0.0) <= units + 1e-9 for kind, units in self.problem.devices.items())
-        return fits and all(_count(found[name]) >= _count(shares) for name, shares in self.wanted.items())
+                for device, units in share.option.uses().items():
+                    used[device] = used.get(device, 0.0) + units * share.replicas
+        fits = all(used.get(device, 0.0) <= units + 1e-9 for device, units in self.problem.devices.items())
+        return fits and all(self._counts(found[name]).get(kind, 0) >= count
+                            for name, shares in self.wanted.items() for kind, count in self._counts(shares).items())
 
 
-def _only(shares: tuple[Share, ...], ready: int) -> tuple[Share, ...]:
-    """As many replicas as are ready, of several variants in proportion; at least one of each."""
-    count = _count(shares)
-    return tuple(replace(share, replicas=max(1, min(share.replicas, ready * share.replicas // count))) for share in shares)
-
-
-def _with(shares: list[Share], option: Option, more: int) -> tuple[Share, ...]:
-    """Replicas of the option added: to its own share, or as one of another size, which takes rows in proportion to what it carries."""
-    if not more:
-        return tuple(shares)
-    same = [at for at, share in enumerate(shares) if share.option == option]
-    if same:
-        at = same[0]
-        return (*shares[:at], replace(shares[at], replicas=shares[at].replicas + more), *shares[at + 1 :])
-    (main,) = shares
-    part = more * option.throughput / (more * option.throughput + main.replicas * main.option.throughput)
-    return replace(main, share=main.share * (1 - part)), Share(option, more, main.share * part)
+def _with(shares: tuple[Share, ...], option: Option, more: int) -> tuple[Share, ...]:
+    """Replicas of the option added: to its own share, or as one more, which takes rows in proportion to what it carries."""
+    for at, share in enumerate(shares):
+        if share.option == option:
+            return (*shares[:at], replace(share, replicas=share.replicas + more), *shares[at + 1 :])
+    part = more * option.throughput / (more * option.throughput + sum(share.replicas * share.option.throughput for share in shares))
+    return (*(replace(share, share=share.share * (1 - part)) for share in shares), Share(option, more, part))
 
 
 def _within(option: Option, largest: tuple[Share, ...]) -> bool:
     return any(all(units <= share.option.uses().get(kind, 0.0) + 1e-9 for kind, units in option.uses().items()) for share in largest)
-
-
-def _count(shares: tuple[Share, ...] | list[Share]) -> int:
-    return sum(share.replicas for share in shares)
 
 
 def _fits(free: Mapping[str, float], option: Option) -> bool:

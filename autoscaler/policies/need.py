@@ -16,6 +16,7 @@
     B         rows that wait beyond those of a queue in order, r b / 2 S for a stage's rate r and S stages, in events of the source  (backlog)
     T         s, catch-up time
     rate      = max(R, F) + B / T                                                                (need)
+    now       = m + B / T: what is there needs no margin; where it is short for a moment rows wait, and a margin on everything costs as much
     budget b  ms = SLO - quantile q' of what the last window's events had used when they arrived (Sponge's cl, not its maximum: rows are
               served by deadline, so a few pressed ones overtake the others), of those events that the fastest options could still serve in
               time: for the others no plan does anything                                         (budget)
@@ -47,7 +48,7 @@ LEAST_BUDGET = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """rate: events/s to carry within the horizon. now: events/s to carry at once. budget_ms: of the SLO. surge: the load jumps.
+    """rate: events/s to carry within the horizon. now: events/s there are to carry. budget_ms: of the SLO. surge: the load jumps.
 
     dispersion: of the arrivals, 1 Poisson, 0 even
     """

@@ -2,7 +2,8 @@
 
     need          rate, evenness of arrivals and budget of the SLO: present rate, forecast at the newsvendor's quantile, backlog, what
                   events have used                                                                                             (`need`)
-    held          the worst need of the last `stabilization_s`: greatest rate, least budget
+    held          that rate, or the greatest that was there in the last `stabilization_s` where it is greater, without a margin: the greatest
+                  of many upper bounds would be far above each; least budget of that time
     change(P)     price of the way from what runs to P: cold starts, loads, resizes                              (`planner.switching`),
                   spread over `payback_s`, or over as long as plans have stayed of late where that is less              (`tenure`)
     P(x)          best plan for need x, change included                                                          (`planner.frontier`)
@@ -34,7 +35,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from autoscaler.planner.evaluate import same
+from autoscaler.planner.evaluate import same, slowest_way
 from autoscaler.planner.frontier import attempt
 from autoscaler.planner.model import Plan, Problem, Share
 from autoscaler.planner.queueing import ServiceWait
@@ -45,6 +46,7 @@ from autoscaler.policies.dispersion import POISSON
 from autoscaler.policies.levers import limit, unconditioned
 from autoscaler.policies.need import Need, backlog, budget, expected, newsvendor, present
 from autoscaler.policies.policy import Decision, Forecast, Levers, Pool, State, Target
+from autoscaler.policies.pools import merged
 from autoscaler.policies.shed import shed
 from autoscaler.policies.slowness import shares_in, slowed, state_in
 from autoscaler.policies.tenure import horizon_s, with_one_more
@@ -73,7 +75,7 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """needs: of the last `stabilization_s`, oldest first: (when in s, events/s, ms). goal: what a bridge leads to; None = no bridge.
+    """needs: of the last `stabilization_s`, oldest first: (when in s, events/s there were, ms). goal: what a bridge leads to; None = no bridge.
 
     begun: when the last plans began that start or stop replicas, in s, ascending; wanted: the footing of the last one (`_footings`)
     """
@@ -126,8 +128,8 @@ class Sluice:
         problem = self._known(running, horizon_s(memory.begun, state.now_s, self.payback_s))
         need = self._need(problem, state, forecast, running)
         recent = tuple(past for past in memory.needs if past[0] > state.now_s - self.stabilization_s)
-        needs = (*recent, (state.now_s, need.rate, need.budget_ms))
-        held = replace(need, rate=max(past[1] for past in needs), budget_ms=min(past[2] for past in needs))
+        needs = (*recent, (state.now_s, need.now, need.budget_ms))
+        held = replace(need, rate=max(need.rate, *(past[1] for past in needs)), budget_ms=min(past[2] for past in needs))
         goal = stand(_at(problem, held), memory.goal) if memory.goal is not None else None
         chosen, reason, feasible = (goal.plan, "on the way", True) if goal is not None and goal.holds else _chosen(problem, running, need, held)
         wanted = {stage.name: stage.shares for stage in chosen.stages}
@@ -158,11 +160,12 @@ class Sluice:
         quantile = newsvendor(self.shortage, 1.0) if self.knowledge.uncertainty else 0.5
         dispersed = state.dispersion if self.knowledge.uncertainty else POISSON
         rate, surge = present(state.rates, quantile, dispersed)
-        fastest_ms = sum(min(option.latency_ms for option in stage.options) for stage in problem.stages)
+        seen, _ = present(state.rates, 0.5)
+        _, fastest_ms = slowest_way(problem, {stage.name: min(option.latency_ms for option in stage.options) for stage in problem.stages})
         budget_ms = budget(problem.slo_ms, state.spent_ms, PRESSED, fastest_ms) if self.knowledge.deadlines else problem.slo_ms
         drain = backlog(problem, state, _multiples(problem, running), budget_ms) / self.catch_up_s
         coming = expected(forecast, quantile) if self.knowledge.forecast else 0.0
-        return Need(max(rate, coming) + drain, rate + drain, budget_ms, surge, dispersed)
+        return Need(max(rate, coming) + drain, seen + drain, budget_ms, surge, dispersed)
 
     def _parallelism(self, state: State, stage: str, rate: float) -> int | None:
         seen = state.stages[stage]
@@ -178,22 +181,6 @@ def _runs(shares: tuple[Share, ...], pools: tuple[Pool, ...]) -> bool:
     runs = [Share(pool.option, pool.replicas, pool.share) for pool in pools if pool.replicas]
     return len(runs) == len(shares) and all(any(share.option == one.option and share.replicas == one.replicas and same(share.share, one.share)
                                                 for one in runs) for share in shares)
-
-
-def merged(pools: tuple[Pool, ...]) -> tuple[Share, ...]:
-    """Pools as shares, one for each variant: while it changes over, or runs in several sizes, its option is that of most of its replicas."""
-    found: dict[str, Share] = {}
-    most: dict[str, int] = {}
-    for pool in pools:
-        if pool.replicas == 0:
-            continue
-        name = pool.option.variant
-        before = found.get(name)
-        option = pool.option if before is None or pool.replicas > most[name] else before.option
-        most[name] = max(pool.replicas, most.get(name, 0))
-        found[name] = Share(option, pool.replicas + (before.replicas if before else 0), pool.share + (before.share if before else 0.0))
-    whole = math.fsum(share.share for share in found.values())
-    return tuple(found.values()) if same(whole, 1.0) or not whole else tuple(replace(share, share=share.share / whole) for share in found.values())
 
 
 def _chosen(problem: Problem, running: Mapping[str, tuple[Share, ...]], need: Need, held: Need) -> tuple[Plan, str, bool]:

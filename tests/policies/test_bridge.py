@@ -37,15 +37,44 @@ def test_no_bridge_where_nothing_is_ready():
     assert not crossing(400, runs(P), runs(P, "small", 1, 1, 3), ready=0).needs_bridge()
 
 
-def test_a_new_variant_starts_at_once_for_the_old_one_serves_until_it_is_ready():
-    assert not crossing(150, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 2)).needs_bridge()
-    assert crossing(400, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 3), variants=True).needs_bridge()
+def test_a_new_variant_starts_beside_the_old_one_that_carries_the_load():
+    here = crossing(10, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 2))
+    assert here.needs_bridge()
+    old, new = here.bridged()["s0"]
+    assert (old.option, old.replicas) == (runs(P, "large", 1, 1)["s0"][0].option, 1)
+    assert (new.option, new.replicas) == (runs(P, "small", 1, 1)["s0"][0].option, 2)
+    assert old.share + new.share == pytest.approx(1.0)
+
+
+def test_the_old_variant_is_made_larger_until_the_new_one_is_ready():
+    # one core of the large one carries 50 rows/s, four carry more
+    here = crossing(80, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 2))
+    old, new = here.bridged()["s0"]
+    assert (old.option.variant, old.replicas, new.option.variant, new.replicas) == ("large", 1, "small", 2)
+    assert old.option.units > 1
+    assert stand(here.problem, {"s0": (replace(old, share=1.0),)}).serves
+
+
+def test_a_ready_replica_of_the_new_variant_serves_beside_the_old_one_until_enough_are():
+    (large,), (small,) = runs(P, "large", 1, 1, 2)["s0"], runs(P, "small", 1, 1, 2)["s0"]
+    running = {"s0": (replace(large, share=0.25), replace(small, share=0.75))}
+    half = {"s0": (Pool(large.option, 2, 0, 0.25), Pool(small.option, 1, 1, 0.75))}
+    wanted = {"s0": (replace(small, share=1.0),)}
+    here = Crossing(replace(P, rate=300), running, wanted, half)
+    assert here.needs_bridge()
+    assert sorted(share.option.variant for share in here.bridged()["s0"] for _ in range(share.replicas)) == ["large"] * 2 + ["small"] * 2
+    assert not Crossing(replace(P, rate=200), running, wanted, half).needs_bridge()  # one carries 250 rows/s
 
 
 def test_a_variant_that_starts_beside_another_is_not_put_off():
     (small,), (large,) = runs(P, "small", 1, 1)["s0"], runs(P, "large", 1, 1, 2)["s0"]
     both = {"s0": (replace(small, share=0.25), replace(large, share=0.75))}
-    assert not crossing(400, both, both).needs_bridge()
+    assert {share.option.variant: share.replicas for share in crossing(100, both, both).bridged()["s0"]} == {"small": 1, "large": 2}
+
+
+def test_another_variant_taken_up_in_place_is_no_new_one():
+    assert crossing(400, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 3), variants=True).needs_bridge()
+    assert not crossing(150, runs(P, "large", 1, 1), runs(P, "small", 1, 1, 1), variants=True).needs_bridge()
 
 
 def test_replicas_are_made_before_the_ready_one_is_made_smaller():

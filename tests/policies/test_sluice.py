@@ -16,7 +16,7 @@ from autoscaler.planner.standing import stand
 from autoscaler.policies.change_times import ChangeTimes
 from autoscaler.policies.need import expected
 from autoscaler.policies.policy import Forecast, Levers, Pool, StageState, State
-from autoscaler.policies.sluice import Knowledge, Sluice, merged
+from autoscaler.policies.sluice import Knowledge, Sluice
 from tests.policies.ladder import OPTIONS, after, cores, follow, ladder, option, replicas, runs, seen, steady
 
 NO_FORECAST = Forecast(10.0, {})
@@ -215,10 +215,14 @@ def test_parallelism_goes_up_when_the_stall_pays(rate, stall_s, expected):
     assert (decision.targets["s0"].parallelism if "s0" in decision.targets else None) == expected
 
 
-def test_pools_of_one_variant_count_as_one_share_of_the_most_frequent_option():
-    few, many, other = option("small", 1, 1), option("small", 4, 1), option("large", 1, 1)
-    assert merged((Pool(few, 1, 0, 0.25), Pool(many, 2, 1, 0.25), Pool(other, 1, 0, 0.5))) == (Share(many, 4, 0.5), Share(other, 1, 0.5))
-    assert merged((Pool(few, 0, 0),)) == ()
+def test_margins_are_not_held():
+    # the greatest of ten upper bounds is far above each: what is held is what was there
+    problem = ladder(objective=LeastCost())
+    state = State(0.0, (100.0,) * 48, {"s0": StageState((Pool(option("small", 1, 1), 1),))})
+    decision = Sluice(problem).decide(state, Forecast(1.0, {}))
+    ((_, held, _),) = decision.memory.needs
+    assert held == pytest.approx(100.0)
+    assert not decision.reason.startswith("100 ")
 
 
 def test_a_stage_that_runs_nothing_gets_its_first_plan():
