@@ -34,11 +34,11 @@ class Classifier(Operator):
         if variant.model_dir is None:
             raise ValueError(f"variant {variant.name} has no stored model; train it first")
         torch.set_num_threads(cores)
-        self._network = NETWORKS[kind]()
-        self._network.load_state_dict(load_file(variant.model_dir / "weights.safetensors"))
-        self._network.eval()
+        self.network = NETWORKS[kind]()
+        self.network.load_state_dict(load_file(variant.model_dir / "weights.safetensors"))
+        self.network.eval()
         for rows in WARM_BATCHES:
-            self._classify(np.zeros((rows, DIGIT_BYTES), dtype=np.uint8))
+            self.classify(np.zeros((rows, DIGIT_BYTES), dtype=np.uint8))
 
     def resize(self, cores: int) -> None:
         super().resize(cores)
@@ -59,14 +59,14 @@ class Classifier(Operator):
         return [errors[index] if index in errors else next(rest) for index in range(len(rows))]
 
     def _encode(self, pixels: np.ndarray) -> list[bytes]:
-        confidences, labels = self._classify(pixels)
+        confidences, labels = self.classify(pixels)
         pairs = zip(labels.tolist(), confidences.tolist(), strict=True)
         return [b'{"label":%d,"confidence":%.4f}' % pair for pair in pairs]
 
-    def _classify(self, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Probability of the likeliest label, and the label."""
+    def classify(self, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Probability of the likeliest label, and the label. pixels: (n, 64), 0 to 16."""
         with torch.inference_mode():
-            best, labels = self._network(torch.from_numpy(pixels.astype(np.float32))).max(dim=1)
+            best, labels = self.network(torch.from_numpy(pixels.astype(np.float32))).max(dim=1)
             return best.exp(), labels
 
 

@@ -11,7 +11,8 @@ import yaml
 
 from autoscaler.graph.reader import parse_pipeline
 from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile
-from bench.sim_fidelity import MOST_EVENTS_PER_S, POINTS, SHIPPED, STAGE, Compared, Figures, PathDelay, in_service_ms, largest_batch, reduced
+from bench.contenders.shifted import shifted
+from bench.sim_fidelity import POINTS, SHIPPED, STAGE, Compared, Figures, PathDelay, capacity_rows_s, in_service_ms, reduced
 
 
 def compared(p50: float = 1.0, p95: float = 1.0, violation: tuple[float, float] = (0.0, 0.0)) -> Compared:
@@ -55,16 +56,21 @@ def test_send_times_ascend_and_carry_the_loads(point):
     assert times == point.times_s(1000.0, 20.0, 1)
 
 
-@pytest.mark.parametrize(("rows_s", "expected"), [
-    ((1000.0, 1700.0, 3000.0), (2, 1700.0)),
-    ((100.0, 110.0, 115.0), (4, 115.0)),
-    ((3000.0, 5000.0, 9000.0), (1, 3000.0)),
-])
-def test_batches_are_as_large_as_leave_the_rest_its_core(rows_s, expected):
-    points = tuple(Point(batch, cores, 1.0, 1.0, 1.0, rate if cores == 1 else 1.5) for batch, rate in zip((1, 2, 4), rows_s, strict=True) for cores in (1, 2))
-    profile = Profile("digits", (StageProfile(STAGE, (VariantProfile("ensemble", "cpu", points),)),))
-    assert largest_batch(profile) == expected
-    assert expected[1] <= max(MOST_EVENTS_PER_S, rows_s[0])
+def test_the_capacity_is_that_of_the_largest_batches_on_one_core():
+    points = tuple(Point(batch, cores, 1.0, 1.0, 1.0, rate * cores) for batch, rate in ((1, 100.0), (2, 110.0), (4, 105.0)) for cores in (1, 2))
+    assert capacity_rows_s(Profile("digits", (StageProfile(STAGE, (VariantProfile("ensemble", "cpu", points),)),))) == 105.0
+
+
+def test_shifted_copies_hold_what_stays_inside():
+    image = np.zeros((8, 8), dtype=np.uint8)
+    image[0, 0], image[4, 5] = 7, 9
+    other = np.full((8, 8), 3, dtype=np.uint8)
+    copies = shifted(np.stack([image, other]).reshape(2, 64)).reshape(5, 5, 2, 8, 8)
+    assert (copies[2, 2] == np.stack([image, other])).all()
+    assert copies[1, 2, 0, 5, 5] == 9  # one row down
+    assert copies[2, 0, 0, 4, 7] == 9  # two columns to the right
+    assert copies[3, 2, 0].sum() == 9  # the corner is out
+    assert copies[0, 0, 1].sum() == 3 * 36
 
 
 def test_delays_are_drawn_from_those_measured_and_the_same_with_a_seed():
