@@ -12,6 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 BLOCK = 512
+OWN = 64
+"""Labels that are compared with each other at a time, before those that stay are with the rest of their block."""
+EARLIER = np.triu(np.ones((BLOCK, BLOCK), dtype=bool), 1)
 DIGITS = 2.0 ** 40
 
 
@@ -24,6 +27,8 @@ def nondominated(ticks: np.ndarray, values: np.ndarray) -> np.ndarray:
     keys = keys[order]
     if keys.shape[1] == 2:
         return order[_falling(keys[:, 1])]
+    if len(keys) <= BLOCK:
+        return order[_own(keys)]
     kept: list[np.ndarray] = []
     seen = _Staircase() if keys.shape[1] == 3 else _All(keys.shape[1])
     for start in range(0, len(keys), BLOCK):
@@ -50,10 +55,17 @@ def _falling(prices: np.ndarray) -> np.ndarray:
 
 def _own(keys: np.ndarray) -> np.ndarray:
     """Of a block in lexicographic order; an earlier label that is no worse beats a later one."""
-    beaten = np.ones((len(keys), len(keys)), dtype=bool)
-    for column in keys.T:
+    if len(keys) > 2 * OWN:
+        near = np.concatenate([start + _own(keys[start : start + OWN]) for start in range(0, len(keys), OWN)])
+        return near[_unbeaten(keys[near])]
+    return _unbeaten(keys)
+
+
+def _unbeaten(keys: np.ndarray) -> np.ndarray:
+    beaten = EARLIER[: len(keys), : len(keys)].copy()
+    for column in keys.T[1:]:  # by the first they are sorted
         beaten &= column[:, None] <= column[None, :]
-    return np.flatnonzero(~np.triu(beaten, 1).any(axis=0))
+    return np.flatnonzero(~beaten.any(axis=0))
 
 
 class _Staircase:

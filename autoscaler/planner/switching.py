@@ -60,8 +60,11 @@ class ChangePrice:
 
     def price(self, stage: str, shares: tuple[Share, ...]) -> float:
         """In the unit of cost; 0 where nothing changes."""
-        running = {share.option.variant: share for share in self.running.get(stage, ())}
-        return sum(self._of(stage, running.get(share.option.variant), share) for share in shares)
+        running = self.running.get(stage, ())
+        if len(shares) == 1 and len(running) == 1:  # most are asked for so, hundreds for a plan
+            return self._of(stage, running[0] if running[0].option.variant == shares[0].option.variant else None, shares[0])
+        known = {share.option.variant: share for share in running}
+        return sum(self._of(stage, known.get(share.option.variant), share) for share in shares)
 
     def _of(self, stage: str, before: Share | None, after: Share) -> float:
         stays = before.replicas if before is not None and before.option.device == after.option.device else 0
