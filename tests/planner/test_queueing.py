@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.planner.free_replica import Station, erlang_c, ggc_mean_ms, tail_quantile_ms
 from autoscaler.planner.model import Kind, Option
 from autoscaler.planner.queueing import Fill, FillWait, NoWait, ServiceWait, join_share, stage_share
 
@@ -123,6 +124,17 @@ def test_service_wait_is_shorter_for_even_arrivals_and_keeps_its_promise(dispers
         assert even.wait_ms(chosen, rate, replicas) <= ServiceWait(0.99, service_scv=0).wait_ms(chosen, rate, replicas)
         budget_ms = chosen.latency_ms + even.wait_ms(chosen, rate, replicas)
         assert late_share(chosen, rate, replicas, fixed_ms, budget_ms, dispersion=dispersion) <= 1.33 * 0.01
+
+
+@given(batch=st.integers(1, 8), latency_ms=st.floats(1, 100), load=st.floats(0.01, 0.99), replicas=st.integers(1, 40), dispersion=st.floats(0, 2))
+def test_the_tail_of_full_batches_is_that_of_the_station(batch, latency_ms, load, replicas, dispersion):
+    one = option(batch, latency_ms)
+    sizing = ServiceWait(dispersion=dispersion)
+    rate = load * replicas * one.throughput
+    full = Station(rate / batch, 1000 * batch / one.throughput, replicas, dispersion / batch, sizing.service_scv)
+    overflow_ms = tail_quantile_ms(ggc_mean_ms(full), erlang_c(replicas, full.load), sizing.share)
+    assert overflow_ms <= sizing.wait_ms(one, rate, replicas) * (1 + 1e-9)
+    assert sizing._overflow_ms(batch, full.load, full.service_ms, replicas) == pytest.approx(overflow_ms, rel=1e-12)
 
 
 def test_without_the_wait_the_promise_would_be_broken():
