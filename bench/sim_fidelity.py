@@ -4,10 +4,13 @@ pipelines/digits.yaml with its heaviest network alone, over 25 shifted copies of
 no sidecar. The network as it is carries so many rows that Kafka, Flink and the load generator need more than the core that it leaves them, and
 what is measured is how they starve it. What the simulator is given comes from runs that are not compared:
 
-    batches    `sluice profile` of the variant, before anything else runs: means, spread, cold start, load
-    path       at CALIBRATION of the capacity: append time - intended send time - queue - compute, of each event. Kafka, Flink and the wire,
-               which the simulator does not model, are drawn from these, as a delay before the stage
-    capacity   rows/s of full batches, by the profile
+    batches    `sluice profile` of the variant, before anything else runs: means by batch, spread, cold start, load
+    in place   at CALIBRATION of the profile's capacity, which is none of the compared loads: how long batches take beside Kafka, Flink and the
+               load generator, by the line that the service learns itself (telemetry's `service_time`, each second's). The profile's times are
+               multiplied by what that is of them, batch by batch
+    path       in that same run: append time - intended send time - queue - compute, of each event. Kafka, Flink and the wire, which the
+               simulator does not model, are drawn from these, as a delay before the stage
+    capacity   rows/s of full batches in place
 
 Compared are POINTS: steady loads, a burst above the capacity, a second replica ordered in mid-run (cold, no spare). Both get the same intended
 send times, a Poisson process. Latency counts from the intended send; an event without an answer is infinitely late.
@@ -16,17 +19,19 @@ send times, a Poisson process. Latency counts from the intended send; an event w
     violation               share of events past the SLO; within 1 point where the real one is below 5 %, else within 20 % of it
 
 Each point is run REPEATS times, in an order drawn anew; the errors shown are the largest of the repeats, and a point passes if all of them do.
-A run while the host takes the cores away is made again (bench/host.py). Full run: about 14 minutes.
+A run while the host takes the cores away is made again (bench/host.py). Full run: about 11 minutes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -39,6 +44,7 @@ from numpy.typing import NDArray
 from autoscaler.graph.pipeline import Pipeline
 from autoscaler.graph.reader import read_pipeline
 from autoscaler.planner.model import Share
+from autoscaler.planner.profile import Point as Measured
 from autoscaler.planner.profile import Profile, read_profile
 from autoscaler.policies.policy import Decision, Forecast, State, Target
 from bench import open_loop
@@ -56,7 +62,7 @@ SHIPPED = paths.ROOT / "pipelines" / "digits.yaml"
 STAGE, VARIANT = "classify", "ensemble"
 OPERATOR, LARGEST = "bench.contenders.shifted:Shifted", 8
 """LARGEST: rows of a batch, which take about a quarter of the SLO."""
-CALIBRATION = 0.1
+CALIBRATION = 0.4
 WARM = 0.6
 CLOSE = 0.15
 FEW, CLOSE_SHARE, CLOSE_OF_MANY = 0.05, 0.01, 0.2
@@ -164,11 +170,10 @@ def run(quick: bool, seed: int) -> dict:
         settle(0 if quick else SETTLE_S)
         progress("measuring the profile")
         profile = _profile(file, Path(folder) / "profile.yaml", quick)
-        capacity = capacity_rows_s(profile)
-        progress(f"one replica carries {capacity:,.0f} rows/s in batches of {LARGEST}")
+        progress(f"by its profile one replica carries {capacity_rows_s(profile):,.0f} rows/s in batches of {LARGEST}")
         pipeline = read_pipeline(file)
         with rig(slots=4) as machine:
-            return _compare(machine, file, pipeline, profile, capacity, lengths, seed)
+            return _compare(machine, file, pipeline, profile, lengths, seed)
 
 
 def reduced(shipped: dict) -> dict:
@@ -189,21 +194,43 @@ def capacity_rows_s(profile: Profile) -> float:
     return max((point for variant in stage.variants for point in variant.points if point.cores == 1), key=lambda point: point.batch).rows_s
 
 
+def in_place(profile: Profile, learned: Sequence[tuple[float, float]]) -> Profile:
+    """With one core's times as they are in place. learned: fixed ms and ms a row of a batch, of each second; ValueError where there is none."""
+    if not learned:
+        raise ValueError("the service told no batch times; let the calibration run for longer")
+    fixed_ms, row_ms = (statistics.fmean(part) for part in zip(*learned, strict=True))
+
+    def slowed(point: Measured) -> Measured:
+        if point.cores != 1:
+            return point
+        factor = (fixed_ms + row_ms * point.batch) / point.mean_ms
+        return replace(point, mean_ms=point.mean_ms * factor, p50_ms=point.p50_ms * factor, p99_ms=point.p99_ms * factor, rows_s=point.rows_s / factor)
+
+    return replace(profile, stages=tuple(
+        replace(stage, variants=tuple(replace(variant, points=tuple(map(slowed, variant.points))) for variant in stage.variants))
+        for stage in profile.stages))
+
+
 def _profile(file: Path, out: Path, quick: bool) -> Profile:
     subprocess.run([*SLUICE, "profile", str(file), "--out", str(out), *(["--quick"] if quick else [])], check=True, cwd=paths.ROOT,
                    stdout=sys.stderr)
     return read_profile(out)
 
 
-def _compare(machine: Rig, file: Path, pipeline: Pipeline, profile: Profile, capacity: float, lengths: Lengths, seed: int) -> dict:
+def _compare(machine: Rig, file: Path, pipeline: Pipeline, profile: Profile, lengths: Lengths, seed: int) -> dict:
     machine.topics(pipeline.source.name, pipeline.sink.name, pipeline.dead_letters.name)
     found: dict[str, list[Compared]] = {point.name: [] for point in lengths.points}
     with machine.operators(file) as service:
         arguments = ["--pipeline", str(file), "--bootstrap-servers", machine.bootstrap, "--service", service.grpc, "--starting-offsets", "latest"]
         with machine.job(paths.JOB_FILE, arguments):
             live = _Live(machine, pipeline, service.http)
-            live.latencies("warm", open_loop.poisson(WARM * capacity, lengths.warm_s, seed))
-            path_s = live.path_s("calibration", open_loop.poisson(CALIBRATION * capacity, lengths.calibration_s, seed + 1))
+            alone = capacity_rows_s(profile)
+            live.latencies("warm", open_loop.poisson(WARM * alone, lengths.warm_s, seed))
+            with live.batch_times() as learned:
+                path_s = live.path_s("calibration", open_loop.poisson(CALIBRATION * alone, lengths.calibration_s, seed + 1))
+            profile = in_place(profile, learned)
+            capacity = capacity_rows_s(profile)
+            progress(f"in place {capacity:,.0f} rows/s, {alone / capacity:.2f} times as slow")
             path_ms = {name: 1000 * float(np.quantile(path_s, share)) for name, share in (("p50", 0.5), ("p95", 0.95))}
             progress(f"path: p50 {path_ms['p50']:.1f} ms, p95 {path_ms['p95']:.1f} ms")
             made = model(pipeline, profile, capacity)
@@ -215,11 +242,12 @@ def _compare(machine: Rig, file: Path, pipeline: Pipeline, profile: Profile, cap
                     progress(f"{point.name}, run {repeat + 1}: p50 {one.real.p50_ms:.1f} ms, simulated {one.simulated.p50_ms:.1f}; p95 "
                              f"{one.real.p95_ms:.1f}, {one.simulated.p95_ms:.1f}; late {one.real.violation:.2%}, {one.simulated.violation:.2%}")
     figures = {name: _figures(runs) for name, runs in found.items()}
-    print(f"\ncapacity {capacity:,.0f} rows/s; loads in % of it; the largest errors of {lengths.repeats} runs")
+    print(f"\ncapacity {capacity:,.0f} rows/s, by the profile {alone:,.0f}; loads in % of it; the largest errors of {lengths.repeats} runs")
     print(table(["load", "p50 error", "p95 error", "violations, simulated", "real", "passes"],
                 [[name, f"{one['p50_error']:+.1%}", f"{one['p95_error']:+.1%}", f"{one['violation_sim']:.2%}", f"{one['violation_real']:.2%}",
                   "yes" if one["pass"] else "FAILS"] for name, one in figures.items()]))
-    return {**figures, "capacity_rows_s": round(capacity, 1), "path_ms": {name: round(ms, 2) for name, ms in path_ms.items()}}
+    return {**figures, "capacity_rows_s": round(capacity, 1), "profile_rows_s": round(alone, 1),
+            "path_ms": {name: round(ms, 2) for name, ms in path_ms.items()}}
 
 
 def _run(live: _Live, point: Point, made: Model, path_s: NDArray[np.float64], capacity: float, seconds: float, seed: int) -> Compared:
@@ -269,6 +297,26 @@ class _Live:
                 timer.join()
                 self._replicas(1)
         return [appended[one] - due if one in appended else inf for one, due in sent.items()]
+
+    @contextlib.contextmanager
+    def batch_times(self) -> Iterator[list[tuple[float, float]]]:
+        """Once a second for the block, what the service has learned of its batches: fixed ms, ms a row."""
+        found: list[tuple[float, float]] = []
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(1.0):
+                learned = asked(self._http, STAGE)["service_time"]
+                if learned is not None:
+                    found.append((learned["fixed_ms"], learned["per_row_ms"]))
+
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield found
+        finally:
+            over.set()
+            looking.join()
 
     def path_s(self, prefix: str, times: list[float]) -> NDArray[np.float64]:
         """Of each event, what was neither queue nor compute, s."""

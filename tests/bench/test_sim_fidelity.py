@@ -12,7 +12,7 @@ import yaml
 from autoscaler.graph.reader import parse_pipeline
 from autoscaler.planner.profile import Point, Profile, StageProfile, VariantProfile
 from bench.contenders.shifted import shifted
-from bench.sim_fidelity import POINTS, SHIPPED, STAGE, Compared, Figures, PathDelay, capacity_rows_s, in_service_ms, reduced
+from bench.sim_fidelity import POINTS, SHIPPED, STAGE, Compared, Figures, PathDelay, capacity_rows_s, in_place, in_service_ms, reduced
 
 
 def compared(p50: float = 1.0, p95: float = 1.0, violation: tuple[float, float] = (0.0, 0.0)) -> Compared:
@@ -59,6 +59,17 @@ def test_send_times_ascend_and_carry_the_loads(point):
 def test_the_capacity_is_that_of_the_largest_batches_on_one_core():
     points = tuple(Point(batch, cores, 1.0, 1.0, 1.0, rate * cores) for batch, rate in ((1, 100.0), (2, 110.0), (4, 105.0)) for cores in (1, 2))
     assert capacity_rows_s(Profile("digits", (StageProfile(STAGE, (VariantProfile("ensemble", "cpu", points),)),))) == 105.0
+
+
+def test_times_in_place_are_those_that_the_service_learned():
+    points = (Point(1, 1, 2.0, 2.0, 4.0, 500.0), Point(4, 1, 5.0, 5.0, 10.0, 800.0), Point(4, 2, 3.0, 3.0, 6.0, 1200.0))
+    found = in_place(Profile("digits", (StageProfile(STAGE, (VariantProfile("ensemble", "cpu", points),)),)), [(2.0, 1.0), (4.0, 3.0)])
+    one, four, other = found.stages[0].variants[0].points
+    assert (one.mean_ms, one.p99_ms, one.rows_s) == pytest.approx((5.0, 10.0, 200.0))
+    assert (four.mean_ms, four.p99_ms, four.rows_s) == pytest.approx((11.0, 22.0, 800 * 5 / 11))
+    assert other == points[2]
+    with pytest.raises(ValueError, match="longer"):
+        in_place(found, [])
 
 
 def test_shifted_copies_hold_what_stays_inside():
