@@ -113,7 +113,7 @@ def _time_ms(problem: Problem, planned: StagePlan, rate: float) -> float:
 
 
 def slowest_way(problem: Problem, times: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
-    """Backwards from the sinks: what is left from the start of each stage, and where the longest of it goes."""
+    """The stages on the longest way, source first, and its ms. times: ms by stage. ValueError for a circle."""
     behind: dict[str, list[str]] = {stage.name: [] for stage in problem.stages}
     ahead = {stage.name: len(stage.after) for stage in problem.stages}
     for stage in problem.stages:
@@ -127,6 +127,7 @@ def slowest_way(problem: Problem, times: Mapping[str, float]) -> tuple[tuple[str
                 order.append(after)
     if len(order) < len(ahead):
         raise ValueError("the stages come after each other in a circle")
+    # backwards from the sinks: what is left from the start of each stage, and where the longest of it goes
     left: dict[str, float] = {}
     onward: dict[str, str | None] = {}
     for name in reversed(order):

@@ -4,7 +4,8 @@ Components are minimised. They are compared after rounding to 2^-40 of the large
 only by the order of their terms count as equal; of equals the first in order stays. Inf is allowed.
 
 Labels are gone through in lexicographic order, 512 at a time: a block is first held against what was kept before (with two values beside
-the ticks by looking up a staircase, O(log kept) each; otherwise by comparing with all), then against itself.
+the ticks by looking up a staircase, O(log kept) each; otherwise by comparing with all), then against itself, 64 labels first, then what is
+left of them. A block that is all there is has nothing before it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@
 Decides once a second; a caller that learns of a jump sooner asks sooner, nothing here counts calls.
 
 Where it breaks: the sizing's model of the wait is what a plan's promise rests on; parallelism never goes down by itself (a restart of the
-job to free a task slot has no price here); while a stage changes over between several variants it is bridged by one.
+job to free a task slot has no price here); of several variants that serve at once a bridge plans
+only the one that carries most anew, the others go on as they are.
 
 Sources: two-stage actions: Themis, section 3 (arXiv 2407.14843); price of the stall: papers' mapping to Flink, none of them counts it;
 p': Kalavri et al., Three steps is all you need (DS2), OSDI'18.
