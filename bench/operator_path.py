@@ -27,8 +27,6 @@ IN_FLINK = HERE / "contenders" / "in_flink.py"
 KINDS = ("service", "udf", "udf_bare", "map", "async")
 IN_TURNS = ("service", "udf")
 """Those that are compared; the others run once."""
-COMPILED_BY_GRID = ("udf", "udf_bare", "map", "async")
-"""Their first runs come after those of the UDF's grid, and their operators are Python."""
 IN_FLIGHT_MOST = 100_000
 """Rows that a path may hold: more than that behind the first unanswered row, and one was lost."""
 GRID = [(bundle, parallelism) for bundle in (10_000, 100_000) for parallelism in (1, 2)]
@@ -51,10 +49,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Of a run, in seconds: before counting (in a path's first run, in which its JVM code is compiled, and in later ones), counted, and
-    waited beforehand at most for a host that settles. repeats of each path. events: preloaded, more than the fastest path takes in a run."""
+    """Of a run, in seconds: before counting, counted, and waited beforehand at most for a host that settles. warm_s: of a run of the service
+    before all that count, in which its JVM code is compiled, as that of the UDF is in its grid, of as many seconds. repeats of each path.
+    events: preloaded, more than the fastest path takes in a run."""
 
-    first_ramp_s: float
+    warm_s: float
     ramp_s: float
     steady_s: float
     grid_s: float
@@ -63,8 +62,8 @@ class Lengths:
     events: int
 
 
-FULL = Lengths(first_ramp_s=90.0, ramp_s=15.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=40_000_000)
-QUICK = Lengths(first_ramp_s=3.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, settle_s=0.0, repeats=1, events=700_000)
+FULL = Lengths(warm_s=130.0, ramp_s=30.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=40_000_000)
+QUICK = Lengths(warm_s=0.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, settle_s=0.0, repeats=1, events=700_000)
 
 
 def run(quick: bool, seed: int) -> dict:
@@ -103,12 +102,13 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
     progress(f"{work.name}: preloading {lengths.events:,} events")
     topics.fill(machine.bootstrap, source, lengths.events, work.value)
     best = _best_udf(machine, work, lengths) if lengths.grid_s else (10_000, 1)
+    if lengths.warm_s:
+        _once(machine, work, "service", best, lengths.warm_s, lengths.steady_s, lengths.events)
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     profile: dict[str, float] = {}
     for repeat in range(lengths.repeats):
         for kind in IN_TURNS if repeat else kinds:
-            ramp_s = lengths.ramp_s if repeat or kind in COMPILED_BY_GRID else lengths.first_ramp_s
-            steady, cpu = _undisturbed(machine, work, kind, best, ramp_s, lengths.steady_s, lengths)
+            steady, cpu = _undisturbed(machine, work, kind, best, lengths.steady_s, lengths)
             rates[kind].append(steady.events_per_s)
             if kind == "service":
                 profile = {name: round(spent / steady.events * 1e6, 2) for name, spent in cpu.items()}
@@ -125,17 +125,16 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
 def _best_udf(machine: Rig, work: Work, lengths: Lengths) -> tuple[int, int]:
     found = {}
     for point in GRID:
-        steady, _ = _undisturbed(machine, work, "udf", point, lengths.ramp_s, lengths.grid_s, lengths)
+        steady, _ = _undisturbed(machine, work, "udf", point, lengths.grid_s, lengths)
         found[point] = steady.events_per_s
     print(f"\n{work.name}: the UDF's grid")
     print(table(["bundle", "parallelism", "events/s"], [[*point, rate] for point, rate in found.items()]))
     return max(found, key=lambda point: found[point])
 
 
-def _undisturbed(machine: Rig, work: Work, kind: str, udf: tuple[int, int], ramp_s: float, steady_s: float, lengths: Lengths):
-    """What the first try compiled is compiled: later ones begin to count as soon as any later run."""
-    def run(attempt: int):
-        steady, cpu, stolen = _once(machine, work, kind, udf, min(ramp_s, lengths.ramp_s) if attempt else ramp_s, steady_s, lengths.events)
+def _undisturbed(machine: Rig, work: Work, kind: str, udf: tuple[int, int], steady_s: float, lengths: Lengths):
+    def run(_attempt: int):
+        steady, cpu, stolen = _once(machine, work, kind, udf, lengths.ramp_s, steady_s, lengths.events)
         return (steady, cpu), stolen
 
     return undisturbed(run, lengths.settle_s, lengths.settle_s)

@@ -48,12 +48,11 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
             return deadLetter(event, late);
         }
         ProducerRecord<byte[], byte[]> output = output(event, late);
-        int size = RecordSize.estimateBytes(output);
-        if (size <= outputMaxBytes) {
+        if (RecordSize.fits(output, outputMaxBytes)) {
             endings.output(late);
             return output;
         }
-        String detail = "the output record has " + size + " bytes; " + outputTopic + " takes " + outputMaxBytes;
+        String detail = "the output record has " + RecordSize.estimateBytes(output) + " bytes; " + outputTopic + " takes " + outputMaxBytes;
         return deadLetter(event.withFailure(new Failure(lastStage(event), Failure.TOO_LARGE, detail)), late);
     }
 
@@ -68,13 +67,13 @@ public final class EventSerializer implements KafkaRecordSerializationSchema<Eve
         endings.deadLetter(event.failure);
         ProducerRecord<byte[], byte[]> whole =
                 deadLetter(event, late, event.origin.key(), event.origin.value(), Integer.MAX_VALUE, true);
-        if (RecordSize.estimateBytes(whole) <= deadLetterMaxBytes) {
+        if (RecordSize.fits(whole, deadLetterMaxBytes)) {
             return whole;
         }
         byte[] stub = stub(event.origin);
         byte[] key = event.origin.key() != null && event.origin.key().length > deadLetterMaxBytes / 4 ? null : event.origin.key();
         ProducerRecord<byte[], byte[]> shorter = deadLetter(event, late, key, stub, deadLetterMaxBytes / 8, true);
-        return RecordSize.estimateBytes(shorter) <= deadLetterMaxBytes ? shorter : deadLetter(event, late, null, stub, -1, false);
+        return RecordSize.fits(shorter, deadLetterMaxBytes) ? shorter : deadLetter(event, late, null, stub, -1, false);
     }
 
     private ProducerRecord<byte[], byte[]> deadLetter(

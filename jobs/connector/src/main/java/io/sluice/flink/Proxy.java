@@ -1,5 +1,7 @@
 package io.sluice.flink;
 
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
@@ -30,9 +32,9 @@ abstract class Proxy extends AbstractStreamOperator<Event> implements OneInputSt
     transient Sender sender;
     private final transient MailboxExecutor mailbox;
     private transient Inbox inbox;
-    // Written by the task's thread alone, read by those of metrics.
-    private volatile int rows;
-    private volatile long bytes;
+    // Written by the task's thread alone, which needs no barrier for it; read by those of metrics.
+    private final transient AtomicInteger rows = new AtomicInteger();
+    private final transient AtomicLong bytes = new AtomicLong();
 
     Proxy(StreamOperatorParameters<Event> parameters, ProxySettings settings) {
         super(parameters);
@@ -50,26 +52,26 @@ abstract class Proxy extends AbstractStreamOperator<Event> implements OneInputSt
                 ? new GrpcTransport(settings, name)
                 : new ForeignTransport(settings.target, settings.stage, name, settings.foreign);
         sender = new Sender(settings, name, transport, metrics, Clock.SYSTEM, this);
-        getMetricGroup().gauge("inFlightRows", () -> rows);
-        getMetricGroup().gauge("inFlightBytes", () -> bytes);
+        getMetricGroup().gauge("inFlightRows", rows::get);
+        getMetricGroup().gauge("inFlightBytes", bytes::get);
         getMetricGroup().gauge("window", sender::window);
         getMetricGroup().gauge("connected", () -> sender.connected() ? 1 : 0);
         sender.start();
     }
 
     final void entered(int sizeBytes) {
-        rows = rows + 1;
-        bytes = bytes + sizeBytes;
+        rows.setRelease(rows.getPlain() + 1);
+        bytes.setRelease(bytes.getPlain() + sizeBytes);
     }
 
     final void left(int sizeBytes) {
-        rows = rows - 1;
-        bytes = bytes - sizeBytes;
+        rows.setRelease(rows.getPlain() - 1);
+        bytes.setRelease(bytes.getPlain() - sizeBytes);
     }
 
     /** While the task restores, what comes is bounded by the channels' state, and waiting would keep the job from running. */
     final void awaitCapacity() throws InterruptedException {
-        while ((rows >= settings.capacityRows || bytes >= settings.capacityBytes) && getContainingTask().isRunning()) {
+        while ((rows.getPlain() >= settings.capacityRows || bytes.getPlain() >= settings.capacityBytes) && getContainingTask().isRunning()) {
             mailbox.yield();
         }
     }
@@ -87,7 +89,7 @@ abstract class Proxy extends AbstractStreamOperator<Event> implements OneInputSt
     /** The input has ended: nothing is left behind. */
     @Override
     public final void finish() throws Exception {
-        while (rows > 0) {
+        while (rows.getPlain() > 0) {
             mailbox.yield();
         }
         super.finish();

@@ -4,7 +4,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.kafka.common.header.Header;
-import org.apache.kafka.common.header.internals.RecordHeader;
 
 /** Gathers one record's headers, its own first. Used again and again by one thread. */
 final class RecordHeadersWriter {
@@ -31,7 +30,7 @@ final class RecordHeadersWriter {
         for (int i = 0; i < own.size(); i++) {
             boolean fits = own.values[i] == null || own.values[i].length + own.names[i].length() <= longestValueBytes;
             if (fits && !(child && own.names[i].equals(EventHeaders.EVENT_ID))) {
-                headers.add(new RecordHeader(own.names[i], own.values[i]));
+                headers.add(new OutputHeader(own.names[i], own.values[i]));
             }
         }
     }
@@ -45,7 +44,7 @@ final class RecordHeadersWriter {
         }
         number("source-timestamp", origin.timestampMs());
         if (late) {
-            headers.add(new RecordHeader("late", TRUE));
+            headers.add(new OutputHeader("late", TRUE));
         }
     }
 
@@ -68,7 +67,7 @@ final class RecordHeadersWriter {
 
     void traces(Event event) {
         for (Trace trace : event.traces) {
-            headers.add(new RecordHeader("stage", trace(trace)));
+            headers.add(new OutputHeader("stage", trace(trace)));
         }
     }
 
@@ -90,7 +89,7 @@ final class RecordHeadersWriter {
         Failure failure = event.failure;
         text("dead-letter-reason", failure.reason());
         text("dead-letter-stage", failure.stage());
-        headers.add(new RecordHeader("dead-letter-detail", truncated(failure.detail())));
+        headers.add(new OutputHeader("dead-letter-detail", truncated(failure.detail())));
         text("source-topic", event.origin.topic());
         number("source-partition", event.origin.partition());
         number("source-offset", event.origin.offset());
@@ -109,11 +108,11 @@ final class RecordHeadersWriter {
     }
 
     private void text(String name, String value) {
-        headers.add(new RecordHeader(name, value.getBytes(StandardCharsets.UTF_8)));
+        headers.add(new OutputHeader(name, value.getBytes(StandardCharsets.UTF_8)));
     }
 
     private void number(String name, long value) {
-        headers.add(new RecordHeader(name, ascii(Long.toString(value))));
+        headers.add(new OutputHeader(name, ascii(Long.toString(value))));
     }
 
     private int digits(int number, byte[] line, int at) {

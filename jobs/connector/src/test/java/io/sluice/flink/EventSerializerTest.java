@@ -131,6 +131,7 @@ class EventSerializerTest {
                     RecordBatch.CURRENT_MAGIC_VALUE, Compression.NONE.type(), record.key(), record.value(), record.headers().toArray());
             int ours = RecordSize.estimateBytes(record);
             assertTrue(ours >= kafkas && ours <= kafkas + 3, ours + " and " + kafkas);
+            assertTrue(RecordSize.fits(record, ours) && !RecordSize.fits(record, ours - 1));
         }
     }
 
