@@ -27,6 +27,7 @@ IN_FLINK = HERE / "contenders" / "in_flink.py"
 KINDS = ("service", "udf", "udf_bare", "map", "async")
 IN_TURNS = ("service", "udf")
 """Those that are compared; the others run once."""
+WARM = 2
 IN_FLIGHT_MOST = 100_000
 """Rows that a path may hold: more than that behind the first unanswered row, and one was lost."""
 GRID = [(bundle, parallelism) for bundle in (10_000, 100_000) for parallelism in (1, 2)]
@@ -49,9 +50,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Of a run, in seconds: before counting, counted, and waited beforehand at most for a host that settles. warm_s: of a run of the service
-    before all that count, in which its JVM code is compiled, as that of the UDF is in its grid, of as many seconds. repeats of each path.
-    events: preloaded, more than the fastest path takes in a run."""
+    """Of a run, in seconds: before counting, counted, and waited beforehand at most for a host that settles. warm_s: the same of the
+    runs of the service before all that count, WARM of them, in which its JVM code is compiled, as that of the UDF is in its grid. repeats of
+    each path. events: preloaded, more than the fastest path takes in a run."""
 
     warm_s: float
     ramp_s: float
@@ -62,7 +63,7 @@ class Lengths:
     events: int
 
 
-FULL = Lengths(warm_s=130.0, ramp_s=30.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=40_000_000)
+FULL = Lengths(warm_s=60.0, ramp_s=20.0, steady_s=20.0, grid_s=8.0, settle_s=180.0, repeats=3, events=40_000_000)
 QUICK = Lengths(warm_s=0.0, ramp_s=3.0, steady_s=4.0, grid_s=0.0, settle_s=0.0, repeats=1, events=700_000)
 
 
@@ -102,7 +103,7 @@ def _measure(machine: Rig, work: Work, kinds: tuple[str, ...], lengths: Lengths)
     progress(f"{work.name}: preloading {lengths.events:,} events")
     topics.fill(machine.bootstrap, source, lengths.events, work.value)
     best = _best_udf(machine, work, lengths) if lengths.grid_s else (10_000, 1)
-    if lengths.warm_s:
+    for _ in range(WARM if lengths.warm_s else 0):
         _once(machine, work, "service", best, lengths.warm_s, lengths.steady_s, lengths.events)
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     profile: dict[str, float] = {}
