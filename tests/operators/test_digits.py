@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoscaler.graph.reader import read_pipeline
 from operators.datasets import digits
-from operators.digits import Classifier
+from operators.digits import Classifier, encoded
 from operators.operator import RowError, Variant
 from tests.operators.test_scenes import PIPELINES
 
@@ -37,6 +39,18 @@ def test_an_answer_is_compact_json_with_label_and_confidence(classifier, held_ou
     assert answer == b'{"label":%d,"confidence":%.4f}' % (fields["label"], fields["confidence"])
     assert fields["label"] == held_out.labels[0]
     assert 0.1 <= fields["confidence"] <= 1  # at least that of ten equal ones
+
+
+@given(st.integers(0, 9), st.floats(0, 1, width=32))
+def test_an_answer_that_was_written_before_says_the_same(label, confidence):
+    said = [encoded(np.array([label]), np.array([confidence], np.float32)) for _ in range(2)]
+    assert said == [[b'{"label":%d,"confidence":%.4f}' % (label, confidence)]] * 2
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_a_network_whose_weights_are_broken_answers_nothing():
+    with pytest.raises(ValueError, match="its weights are broken"):
+        encoded(np.array([3, 3]), np.array([0.5, np.nan], np.float32))
 
 
 @pytest.mark.parametrize("name", list(SPECS))
