@@ -8,7 +8,7 @@ import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
 /**
- * The event in bytes: two bytes of flags say which optional parts follow, so that a fresh event costs its record and about 35 bytes.
+ * The event in bytes: after the length two bytes of flags say which optional parts follow, so that a fresh event costs its record and about 35 bytes.
  *
  * <p>The value that is still the record's own is written once. The layout is version {@link Snapshot#VERSION}.
  */
@@ -32,17 +32,20 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     private static final int WORTH = 1 << 13;
 
     private transient EventParts parts;
+    private transient Framed framed;
 
     private EventParts parts() {
         if (parts == null) {
             parts = new EventParts();
+            framed = new Framed();
         }
         return parts;
     }
 
     @Override
-    public void serialize(Event event, DataOutputView out) throws IOException {
+    public void serialize(Event event, DataOutputView target) throws IOException {
         EventParts write = parts();
+        DataOutputView out = framed.body();
         int flags = flags(event);
         out.writeShort(flags);
         write.origin(event.origin, flags, out);
@@ -64,6 +67,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
         if ((flags & SEQUENCE) != 0) {
             out.writeLong(event.sequence);
         }
+        framed.write(target);
     }
 
     private static int flags(Event event) {
@@ -85,8 +89,9 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     }
 
     @Override
-    public Event deserialize(DataInputView in) throws IOException {
+    public Event deserialize(DataInputView source) throws IOException {
         EventParts read = parts();
+        DataInputView in = framed.read(source);
         int flags = in.readUnsignedShort();
         Origin origin = read.origin(flags, in);
         byte[] value = null;
@@ -181,7 +186,7 @@ public final class EventTypeSerializer extends TypeSerializer<Event> {
     /** What a savepoint says about the layout of its events. */
     public static final class Snapshot implements TypeSerializerSnapshot<Event> {
 
-        static final int VERSION = 1;
+        static final int VERSION = 2;
 
         @Override
         public int getCurrentVersion() {
