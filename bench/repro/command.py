@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from bench.report import environment, progress, table
 from bench.repro import document, figures, runs
+from bench.repro.runs import Found
 from bench.repro.study import Study
 from bench.repro.told import HEADINGS, STEP_HEADINGS, level_cells, step_rows, table_rows
 from bench.repro.told import figures as told
@@ -48,27 +49,30 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     seeds = chosen.seeds or (1 if chosen.quick else SEEDS)
     date = chosen.date or datetime.now(UTC).date().isoformat()
-    found = {}
-    for name in STUDIES if chosen.name == "all" else [chosen.name]:
-        study = importlib.import_module(f"bench.repro.{name}").study(chosen.quick)
-        found[name] = _run(study, seeds, chosen.seed, chosen.processes, date if chosen.write_docs else None)
+    names = list(STUDIES) if chosen.name == "all" else [chosen.name]
+    studies = [importlib.import_module(f"bench.repro.{name}").study(chosen.quick) for name in names]
+    done = runs.run(studies, seeds, min(FEW, seeds), chosen.seed, Progress(), chosen.processes)
+    found = {study.name: _told(study, results, seeds, date if chosen.write_docs else None) for study, results in done}
     if chosen.json:
-        figures_of = found if chosen.name == "all" else found[chosen.name]
+        figures_of = {name: found[name] for name in names} if chosen.name == "all" else found[chosen.name]
         print(json.dumps({**figures_of, "quick": chosen.quick, "seeds": seeds, "seed": chosen.seed, **environment()}))
     return 0
 
 
-def _run(study: Study, seeds: int, seed: int, processes: int, date: str | None) -> dict:
-    """date: of the docs' section; None = it is not written."""
-    told_s = -TELL_EVERY_S
+class Progress:
+    """Says how far each study is, not too often."""
 
-    def tell(done: int, of: int) -> None:
-        nonlocal told_s
-        if done == of or time.monotonic() - told_s >= TELL_EVERY_S:
-            told_s = time.monotonic()
+    def __init__(self) -> None:
+        self._told_s = -TELL_EVERY_S
+
+    def __call__(self, study: Study, done: int, of: int) -> None:
+        if done == of or time.monotonic() - self._told_s >= TELL_EVERY_S:
+            self._told_s = time.monotonic()
             progress(f"{study.name}: {done} of {of} runs")
 
-    found = runs.run(study, seeds, min(FEW, seeds), seed, tell, processes)
+
+def _told(study: Study, found: Found, seeds: int, date: str | None) -> dict:
+    """What came of it, printed and drawn. date: of the docs' section; None = it is not written."""
     print(f"{study.title}\npublished: {'; '.join(f'{name}: {value}' for name, value in study.published.items())}")
     for rows in found.headline.values():
         print(f"\n{rows.case.name}, {rows.level.name}, {seeds} seeds\n{table(list(HEADINGS), table_rows(rows))}")

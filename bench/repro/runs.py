@@ -1,14 +1,16 @@
-"""Every run of a study, in parallel, paired by seed; what comes of it as means, intervals and differences.
+"""Every run of one study or several, in parallel, paired by seed; what comes of it as means, intervals and differences.
 
 Run i of a contender has seed `seed + i`: the arrivals, the noise and the profile of all contenders with it are the same. Outcomes do not
 depend on how many processes work or in which order; only decision times do.
+
+The runs of all studies are one queue, so that no process waits for the last run of a study, nor for its figures to be drawn.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.repro.level import HEADLINE, Level
@@ -21,6 +23,9 @@ from simulator.simulation import simulate
 PROCESSES = 2
 BOUND = "offline bound"
 
+Result = tuple[Mapping[str, float], Series | None]
+"""Of a run: its figures, and it over time where that was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,7 +35,7 @@ class Job:
     contender: str
     level: Level
     seed: int
-    work: Callable[[Level, int, bool], tuple[Mapping[str, float], Series | None]]
+    work: Callable[[Level, int, bool], Result]
     draw: bool = False
 
 
@@ -71,21 +76,55 @@ class Found:
         yield from self.curves.values()
 
 
-def run(study: Study, seeds: int, few: int, seed: int, tell: Callable[[int, int], None], processes: int = PROCESSES) -> Found:
-    """seeds: of the cases. few: of levels and curves. tell(done, all): progress."""
-    found = Found({case.name: Rows(case, HEADLINE) for case in study.cases},
-                  {(case.name, level.name): Rows(case, level) for case in _at_levels(study) for level in study.levels if level != HEADLINE},
-                  {(curve.name, x): Rows(case, HEADLINE) for curve in study.curves for x, case in curve.points})
-    jobs: list[tuple[Rows, Job]] = []
-    for rows in found.rows():
-        count = seeds if any(rows is one for one in found.headline.values()) else few
-        jobs += [(rows, job) for job in _jobs(rows, range(seed, seed + count), count == seeds)]
-    done = _done([job for _, job in jobs], processes, tell)
-    for (rows, job), (figures, over_time) in zip(jobs, done, strict=True):
-        rows.by_seed.setdefault(job.contender, []).append(figures)
-        if over_time is not None:
-            rows.series[job.contender] = over_time
-    return found
+Tell = Callable[[Study, int, int], None]
+"""(study, runs done, runs in all): progress."""
+
+
+class Running:
+    """A study and what came of its runs so far."""
+
+    def __init__(self, study: Study, seeds: int, few: int, seed: int) -> None:
+        self.study = study
+        self._found = Found({case.name: Rows(case, HEADLINE) for case in study.cases},
+                            {(case.name, level.name): Rows(case, level) for case in _at_levels(study) for level in study.levels if level != HEADLINE},
+                            {(curve.name, x): Rows(case, HEADLINE) for curve in study.curves for x, case in curve.points})
+        self._rows: list[Rows] = []
+        self.jobs: list[Job] = []
+        for rows in self._found.rows():
+            count = seeds if any(rows is one for one in self._found.headline.values()) else few
+            jobs = list(_jobs(rows, range(seed, seed + count), count == seeds))
+            self.jobs += jobs
+            self._rows += [rows] * len(jobs)
+        self._results: dict[int, Result] = {}
+
+    @property
+    def done(self) -> int:
+        return len(self._results)
+
+    def take(self, number: int, result: Result) -> None:
+        """Of its job of that number."""
+        self._results[number] = result
+
+    def found(self) -> Found:
+        """In the order of the jobs, once all are done."""
+        for number, (rows, job) in enumerate(zip(self._rows, self.jobs, strict=True)):
+            figures, over_time = self._results[number]
+            rows.by_seed.setdefault(job.contender, []).append(figures)
+            if over_time is not None:
+                rows.series[job.contender] = over_time
+        return self._found
+
+
+def run(studies: Sequence[Study], seeds: int, few: int, seed: int, tell: Tell, processes: int = PROCESSES) -> Iterator[tuple[Study, Found]]:
+    """Each study as soon as its runs are done, while those of the others go on. seeds: of the cases. few: of levels and curves."""
+    all_running = [Running(study, seeds, few, seed) for study in studies]
+    places = [(running, number) for running in all_running for number in range(len(running.jobs))]
+    for place, result in _done([running.jobs[number] for running, number in places], processes):
+        running, number = places[place]
+        running.take(number, result)
+        tell(running.study, running.done, len(running.jobs))
+        if running.done == len(running.jobs):
+            yield running.study, running.found()
 
 
 def _at_levels(study: Study) -> list[Case]:
@@ -101,8 +140,8 @@ def _jobs(rows: Rows, seeds: range, draw: bool) -> Iterator[Job]:
             yield Job(case.name, BOUND, rows.level, seed, _bounded(case.bound))
 
 
-def _simulated(contender: Contender) -> Callable[[Level, int, bool], tuple[Mapping[str, float], Series | None]]:
-    def work(level: Level, seed: int, draw: bool) -> tuple[Mapping[str, float], Series | None]:
+def _simulated(contender: Contender) -> Callable[[Level, int, bool], Result]:
+    def work(level: Level, seed: int, draw: bool) -> Result:
         scenario, control = contender.make(level, seed)
         done = simulate(scenario, control, seed, records=draw, clock=time.perf_counter)
         return row(done), series(done) if draw else None
@@ -110,7 +149,7 @@ def _simulated(contender: Contender) -> Callable[[Level, int, bool], tuple[Mappi
     return work
 
 
-def _bounded(bound: Callable[[Level, int], Mapping[str, float]]) -> Callable[[Level, int, bool], tuple[Mapping[str, float], Series | None]]:
+def _bounded(bound: Callable[[Level, int], Mapping[str, float]]) -> Callable[[Level, int, bool], Result]:
     return lambda level, seed, draw: (bound(level, seed), None)
 
 
@@ -118,31 +157,22 @@ _WAITING: list[Job] = []
 """What the forked workers see; closures are not sent, only their numbers."""
 
 
-def _work(number: int) -> tuple[int, Mapping[str, float], Series | None]:
+def _work(number: int) -> tuple[int, Result]:
     job = _WAITING[number]
     try:
-        return number, *job.work(job.level, job.seed, job.draw)
+        return number, job.work(job.level, job.seed, job.draw)
     except Exception as failure:
         raise RuntimeError(f"{job.case}, {job.contender}, {job.level.name}, seed {job.seed}") from failure
 
 
-def _done(jobs: list[Job], processes: int, tell: Callable[[int, int], None]) -> list[tuple[Mapping[str, float], Series | None]]:
-    """In the order of the jobs."""
-    results: dict[int, tuple[Mapping[str, float], Series | None]] = {}
+def _done(jobs: list[Job], processes: int) -> Iterator[tuple[int, Result]]:
+    """By the jobs' places, as they end."""
     _WAITING[:] = jobs
     try:
         if processes == 1:
-            finished: Iterator[tuple[int, Mapping[str, float], Series | None]] = map(_work, range(len(jobs)))
-            _gather(finished, results, len(jobs), tell)
+            yield from map(_work, range(len(jobs)))
         else:
             with multiprocessing.get_context("fork").Pool(processes) as pool:
-                _gather(pool.imap_unordered(_work, range(len(jobs))), results, len(jobs), tell)
+                yield from pool.imap_unordered(_work, range(len(jobs)))
     finally:
         _WAITING.clear()
-    return [results[number] for number in range(len(jobs))]
-
-
-def _gather(finished: Iterator[tuple[int, Mapping[str, float], Series | None]], results: dict, count: int, tell: Callable[[int, int], None]) -> None:
-    for number, figures, over_time in finished:
-        results[number] = figures, over_time
-        tell(len(results), count)

@@ -8,9 +8,11 @@ from autoscaler.planner.model import Option, Problem, Share, StageModel
 from autoscaler.planner.objectives import Weighted
 from autoscaler.planner.queueing import NoWait
 from autoscaler.policies.policy import Decision, Forecast, Pool, StageState, State, Target
-from bench.repro import infadapter, runs
+from bench.repro import infadapter
 from bench.repro.infadapter_pods import Pod, Pods, Row, calibrated, capacity_at, of_pods, p99_ms, pods, residuals, service_at
+from bench.repro.runs import BOUND
 from bench.repro.study import Study
+from tests.repro.found import found_of
 
 SLAS = (500.0, 750.0, 1000.0, 1500.0)
 
@@ -90,8 +92,8 @@ def test_a_planner_sees_whole_pods(shared):
 def test_a_short_case_runs(shared):
     run = infadapter.on_window(quick=True, half_life_s=60.0)
     names = ("vpa-50", "sluice, same levers")  # without the network, which torch trains
-    rows_found = runs.run(Study("x", "X", (infadapter.case("x", run, names),), {}), 1, 1, 1, lambda done, of: None, processes=1).headline["x"]
+    rows_found = found_of(Study("x", "X", (infadapter.case("x", run, names),), {})).headline["x"]
     for name in names:
         assert 0 <= rows_found.values(name, "violation_share")[0] < 1
-        assert rows_found.values(name, "cost")[0] > rows_found.values(runs.BOUND, "cost")[0]
+        assert rows_found.values(name, "cost")[0] > rows_found.values(BOUND, "cost")[0]
     assert rows_found.values("vpa-50", "accuracy")[0] == pytest.approx(0.7613)

@@ -5,10 +5,12 @@ from math import ceil
 import pytest
 
 from bench.published import ipa as published
-from bench.repro import ipa, ipa_audio, runs
+from bench.repro import ipa, ipa_audio
 from bench.repro.level import Level
 from bench.repro.profile import profiled
+from bench.repro.runs import BOUND
 from bench.repro.study import Study
+from tests.repro.found import found_of
 
 
 def costs(ratio: float, units: int, rates: list[float]) -> list[int]:
@@ -86,9 +88,9 @@ def test_published_steps_are_in_cores(shared):
 def test_a_short_case_runs(shared, pipeline):
     run = ipa.on_window(pipeline, "Steady_Low", quick=True)
     names = ("ipa, oracle", "sluice, same levers")  # without the network, which torch trains
-    rows = runs.run(Study("x", "X", (ipa.case(pipeline, run, names),), {}), 1, 1, 1, lambda done, of: None, processes=1).headline[pipeline]
-    assert set(rows.by_seed) == {*names, runs.BOUND}
+    rows = found_of(Study("x", "X", (ipa.case(pipeline, run, names),), {})).headline[pipeline]
+    assert set(rows.by_seed) == {*names, BOUND}
     for name in names:
         assert rows.values(name, "violation_share")[0] < 0.2
-        assert rows.values(name, "cost")[0] >= rows.values(runs.BOUND, "cost")[0]
-        assert rows.values(name, "accuracy")[0] <= rows.values(runs.BOUND, "accuracy")[0]
+        assert rows.values(name, "cost")[0] >= rows.values(BOUND, "cost")[0]
+        assert rows.values(name, "accuracy")[0] <= rows.values(BOUND, "accuracy")[0]

@@ -20,7 +20,7 @@ from bench.repro.proteus_filled import filled
 from bench.repro.proteus_rule import ProteusRule, power
 from bench.repro.proteus_unseen import by_window, of_mean, of_peak
 from bench.repro.row import row
-from bench.repro.runs import BOUND, Found, Rows, run
+from bench.repro.runs import BOUND, Found, Rows
 from bench.repro.setting import Setting
 from bench.repro.study import Study
 from operators.batching import Reason, Release, View, Wait
@@ -29,6 +29,7 @@ from operators.service_time import ServiceTime
 from operators.waiting import Waiting
 from simulator.arrivals import Stamps
 from simulator.simulation import simulate
+from tests.repro.found import found_of
 
 CERTAIN = Level(0.0)
 
@@ -156,7 +157,7 @@ def test_events_go_to_their_families_and_keep_to_the_clusters_devices():
 def test_a_study_of_it_says_drop_and_violations():
     one = case("small", small(rate=110.0), ("proteus", "clipper-ht"))
     study = Study("proteus", "small", (one,), {}, metrics=("violation_share", "accuracy"), panels=("rate", "accuracy"))
-    found: Found = run(study, 2, 1, 1, lambda done, of: None, processes=1)
+    found: Found = found_of(study, 2)
     rows: Rows = found.headline["small"]
     assert rows.spread("clipper-ht", "accuracy").mean == pytest.approx(0.8)
     assert rows.spread(BOUND, "accuracy").mean >= rows.spread("proteus", "accuracy").mean - 1e-9
